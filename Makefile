@@ -1,0 +1,83 @@
+# The course's commands. On a fresh machine: Python 3.10 or newer and make are all it takes.
+
+PYTHON ?= python3
+VENV ?= .venv
+# "true" installs without the lock, to try other versions.
+UNLOCKED ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+CONSTRAINTS := $(if $(UNLOCKED),,-c constraints.txt)
+LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list these commands
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+# Made anew whenever the dependencies change.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...") if sys.version_info < (3, 10) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[lab,test]'
+	@touch $(STAMP)
+
+.PHONY: install
+install: $(STAMP) ## make .venv and install the course into it
+
+.PHONY: check-environment
+check-environment: $(STAMP) ## say whether this machine has what the course needs
+	$(BIN)/python -m course_lib.environment
+
+.PHONY: lab
+lab: check-environment ## open JupyterLab at lesson 00
+	cd notebooks && ../$(BIN)/jupyter lab 00_start_here.ipynb
+
+.PHONY: lint
+lint: $(STAMP) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: unit
+unit: $(STAMP) ## run the unit tests
+	$(BIN)/python -m pytest -m 'not notebooks'
+
+.PHONY: test-notebooks
+test-notebooks: $(STAMP) ## run every lesson, as learners get it (nbval) and solved
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 \
+		--nbval-sanitize-with tests/nbval_sanitize.cfg $(LESSONS)
+	$(BIN)/python -m pytest -m notebooks
+
+.PHONY: test
+test: lint unit test-notebooks ## run every test
+
+.PHONY: notebooks
+notebooks: $(STAMP) ## build the lessons from notebooks/src
+	$(BIN)/python notebooks/build.py
+
+.PHONY: train-eccv16
+train-eccv16: $(STAMP) ## train ECCV16 as shipped: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
+	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
+		--run runs/eccv16
+
+.PHONY: train-siggraph17
+train-siggraph17: $(STAMP) ## train SIGGRAPH17 from ECCV16's trunk, with the same arrays
+	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN) --validation $(VALIDATION) \
+		--start course --run runs/siggraph17
+
+.PHONY: bench
+bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
+	$(BIN)/python -m course_lib.evaluation
+	$(BIN)/python tests/benchmarks/large_photo.py
+
+.PHONY: lock
+lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps torch)
+	$(BIN)/python tests/lock_versions.py
+
+.PHONY: results
+results: $(STAMP) ## make the README's picture of results anew from the shipped weights
+	$(BIN)/python -m course_lib.evaluation --picture data/results.jpg
+
+.PHONY: clean
+clean: ## remove what these commands made, but not .venv
+	rm -rf dist build .pytest_cache .ruff_cache .hypothesis notebooks/solved
