@@ -1,0 +1,1 @@
+"""Pictures to learn from: the shipped photographs, arrays for training, the colour prior."""

@@ -1,0 +1,139 @@
+"""Photographs as one array of Lab pixels: decoded once, then fed to training from memory."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from tqdm.auto import tqdm
+
+from course_lib.image import ImageError, load_image
+
+#: A picture whose mean chroma is lower teaches a network only that things are gray.
+GRAY_CHROMA = 3.0
+
+
+def encode_lab(lab: np.ndarray) -> np.ndarray:
+    """Lab in three bytes a pixel: L * 2.55, a + 128, b + 128, rounded.
+
+    Parameters
+    ----------
+    lab : numpy.ndarray
+        (..., 3), L in 0..100.
+
+    Returns
+    -------
+    numpy.ndarray
+        (..., 3) uint8; off by at most 0.2 in L and 0.5 in a and b within sRGB's gamut.
+    """
+    scaled = lab * np.array([2.55, 1, 1]) + np.array([0, 128, 128])
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def decode_lab(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Undo `encode_lab` for a batch.
+
+    Parameters
+    ----------
+    codes : torch.Tensor
+        (N, 3, H, W) uint8.
+
+    Returns
+    -------
+    L : torch.Tensor
+        (N, 1, H, W) float32 in 0..100.
+    ab : torch.Tensor
+        (N, 2, H, W) float32.
+    """
+    values = codes.float()
+    return values[:, :1] / 2.55, values[:, 1:] - 128
+
+
+def square(rgb: np.ndarray, size: int) -> np.ndarray:
+    """The centre square of a picture at size x size.
+
+    Parameters
+    ----------
+    rgb : numpy.ndarray
+        (H, W, 3) uint8.
+    size : int
+        Pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (size, size, 3) uint8, resampled with Pillow's antialiased bicubic filter.
+    """
+    height, width = rgb.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    crop = rgb[top : top + side, left : left + side]
+    if side == size:
+        return crop
+    return np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def build_array(
+    paths: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    size: int,
+    *,
+    min_chroma: float = GRAY_CHROMA,
+    progress: bool = True,
+) -> dict[str, int]:
+    """Decode photographs once into an .npy file for training.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Picture files.
+    output : path
+        The .npy to write: (N, 3, size, size) uint8, as `encode_lab` makes it.
+    size : int
+        Side of the centre squares, in pixels.
+    min_chroma : float
+        Pictures whose mean chroma is lower are gray, and left out.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict
+        Counts: "kept", "gray", "unreadable".
+    """
+    if not paths:
+        raise ValueError("no pictures to decode; check the folder's name")
+    counts = {"kept": 0, "gray": 0, "unreadable": 0}
+    temporary = Path(f"{output}.part")
+    codes = np.lib.format.open_memmap(
+        temporary, mode="w+", dtype=np.uint8, shape=(len(paths), 3, size, size)
+    )
+    for path in tqdm(paths, disable=not progress, unit="picture", mininterval=1):
+        try:
+            rgb = square(load_image(path), size)
+        except ImageError:
+            counts["unreadable"] += 1
+            continue
+        lab = rgb2lab(rgb)
+        if np.hypot(lab[..., 1], lab[..., 2]).mean() < min_chroma:
+            counts["gray"] += 1
+            continue
+        codes[counts["kept"]] = encode_lab(lab).transpose(2, 0, 1)
+        counts["kept"] += 1
+    codes.flush()
+    if not counts["kept"]:
+        temporary.unlink()
+        raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
+    if counts["kept"] < len(paths):
+        kept = np.load(temporary, mmap_mode="r")[: counts["kept"]]
+        shorter = Path(f"{output}.part2")
+        with shorter.open("wb") as file:
+            np.save(file, kept)
+        del kept
+        temporary.unlink()
+        temporary = shorter
+    temporary.replace(output)
+    return counts

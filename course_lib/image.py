@@ -1,0 +1,291 @@
+"""Pictures in and out: any common file to an RGB array, and back, never half a file."""
+
+import io
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms
+
+#: Most pixels that a picture may have: 12,000 x 10,000. A file of a few kilobytes can claim to
+#: hold billions ("decompression bomb") and would take all memory.
+MAX_PIXELS = 120_000_000
+
+#: File name endings that a folder is searched for.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+class ImageError(ValueError):
+    """A picture cannot be read or written; the message says why and what to do."""
+
+
+def _name(source: object) -> str:
+    return str(source) if isinstance(source, str | os.PathLike) else "the picture"
+
+
+#: What the EXIF orientations 2..8 ask for.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF data say.
+
+    Pillow's own `ImageOps.exif_transpose` also writes the EXIF data anew, and fails where a
+    camera or an editor filled in a field wrongly.
+    """
+    try:
+        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # broken EXIF data are no reason to refuse the picture
+        turn = None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _to_srgb(picture: Image.Image) -> Image.Image:
+    """Convert by the embedded ICC profile, where there is one, to sRGB."""
+    profile = picture.info.get("icc_profile")
+    if not profile or picture.mode not in ("RGB", "CMYK", "L"):
+        return picture
+    try:
+        return ImageCms.profileToProfile(
+            picture,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return picture  # a broken profile is no reason to refuse the picture
+
+
+def _sixteen_bits(picture: Image.Image) -> Image.Image:
+    """Bring Pillow's integer and float modes ("I;16", "I", "F") down to 8 bits."""
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    if picture.mode == "F" and values.max(initial=0) <= 1:
+        values = values * 255
+    elif values.max(initial=0) > 255 or picture.mode.startswith("I;16"):
+        values = values / 257  # 65535 / 255
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    """Any Pillow mode to RGB, with transparency over white."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        picture = _sixteen_bits(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        profile = picture.info.get("icc_profile")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("RGB")
+        if profile:
+            picture.info["icc_profile"] = profile
+    elif picture.mode == "P":
+        picture = picture.convert("RGB")
+    return _to_srgb(picture).convert("RGB")
+
+
+def _from_array(values: np.ndarray) -> np.ndarray:
+    if values.ndim not in (2, 3) or values.size == 0:
+        raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {values.shape}")
+    if values.dtype == bool:
+        values = values.astype(np.uint8) * 255
+    elif np.issubdtype(values.dtype, np.floating):
+        if not np.isfinite(values).all() or values.min() < -1e-3 or values.max() > 1 + 1e-3:
+            raise ImageError(
+                "a float array must hold values in 0..1; divide by 255 if it holds 0..255"
+            )
+        values = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    elif values.dtype == np.uint16:
+        values = np.rint(values / 257).astype(np.uint8)
+    elif values.dtype != np.uint8:
+        raise ImageError(
+            f"cannot read an array of type {values.dtype}; use uint8, or float in 0..1"
+        )
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=2)
+    if values.shape[2] not in (3, 4):
+        raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {values.shape}")
+    if values.shape[2] == 4:
+        return np.asarray(_flatten(Image.fromarray(values)))
+    return values
+
+
+def load_image(
+    source: str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Read a picture as 8-bit sRGB, however it was stored.
+
+    EXIF rotation is applied, an ICC profile is converted to sRGB, palettes are expanded,
+    transparency is laid over white, 16-bit and 1-bit pictures become 8-bit, gray becomes three
+    equal channels; of an animation the first frame is taken.
+
+    Parameters
+    ----------
+    source : path, bytes, binary file, PIL.Image.Image or numpy.ndarray
+        A path (not a URL), the file's bytes or an open file, or a picture in memory. Arrays are
+        (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or float in 0..1.
+    max_pixels : int
+        Larger pictures are refused before they are decoded.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8 sRGB.
+
+    Raises
+    ------
+    ImageError
+        If it is not a picture, empty, damaged or too large. The message says which.
+    """
+    if isinstance(source, np.ndarray):
+        return np.array(_from_array(source))  # the caller's own array must not change with it
+    if isinstance(source, Image.Image):
+        return _decode(source, "the picture", max_pixels)
+    name = _name(source)
+    if isinstance(source, str | os.PathLike):
+        if str(source).lower().startswith(("http:", "https:")):
+            raise ImageError(f"{name}: download the picture first, then pass its path")
+    elif not isinstance(source, bytes) and not hasattr(source, "read"):
+        raise ImageError(
+            f"cannot read a picture from {type(source).__name__}; pass a path, bytes, an open "
+            "file, a PIL image or a numpy array"
+        )
+    try:
+        if isinstance(source, bytes):
+            data = source
+        elif isinstance(source, str | os.PathLike):
+            if Path(source).is_dir():
+                raise ImageError(f"{name}: this is a folder, not a picture")
+            data = Path(source).read_bytes()
+        else:
+            data = source.read()
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file") from None
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        data = ""  # a file opened as text
+    if isinstance(data, str):
+        raise ImageError(f'{name}: open the file as binary, open(path, "rb")')
+    if not data:
+        raise ImageError(f"{name}: the file is empty")
+    with warnings.catch_warnings():
+        # Odd metadata are not the reader's business, and our own limit is stricter than the one
+        # that Pillow warns about.
+        warnings.simplefilter("ignore")
+        try:
+            picture = Image.open(io.BytesIO(data))
+        except Image.DecompressionBombError:
+            # Pillow has a limit of its own, which counts where max_pixels is larger.
+            limit = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
+            raise ImageError(
+                f"{name}: more than {limit:,} pixels; make it smaller first"
+            ) from None
+        except (OSError, ValueError, SyntaxError):
+            raise ImageError(f"{name}: not a picture that can be read (JPEG, PNG, ...)") from None
+        return _decode(picture, name, max_pixels)
+
+
+def _decode(picture: Image.Image, name: str, max_pixels: int) -> np.ndarray:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width:,} x {height:,} pixels are more than {max_pixels:,}; "
+            "make it smaller first"
+        )
+    try:
+        picture.load()
+        return np.array(_flatten(_upright(picture)))
+    except MemoryError:
+        raise
+    except Exception as error:  # there is no end to what damaged files make Pillow raise
+        raise ImageError(f"{name}: damaged or cut short ({error}); fetch it again") from None
+
+
+def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -> None:
+    """Write a picture; its name's ending decides the format.
+
+    The file appears whole or not at all: it is written beside its place and then moved.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .png, .jpg, .jpeg, .webp, .tif, .tiff or .bmp. Its folder must exist.
+    rgb : numpy.ndarray
+        (H, W, 3) or (H, W): uint8, or float in 0..1.
+    quality : int
+        1..100, for JPEG and WebP.
+
+    Raises
+    ------
+    ImageError
+        If the ending is unknown or the file cannot be written.
+    """
+    path = Path(path)
+    writable = [suffix for suffix in SUFFIXES if suffix != ".gif"]
+    if path.suffix.lower() not in writable:
+        raise ImageError(f"{path}: cannot write '{path.suffix}'; end it in {', '.join(writable)}")
+    picture = Image.fromarray(_from_array(np.asarray(rgb)))
+    options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        options["subsampling"] = 0  # 4:2:0 would halve the resolution of the colour we just made
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            picture.save(
+                file, format=Image.registered_extensions()[path.suffix.lower()], **options
+            )
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
+        Path(temporary).replace(path)
+    except (OSError, ValueError) as error:  # ValueError: too large for the format, for one
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path}: cannot be written ({reason})") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)  # gone already, unless something went wrong
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+    """Picture files in a folder and the folders below it, sorted by path.
+
+    Parameters
+    ----------
+    folder : path
+        Hidden files and folders (whose names start with a dot) are passed over.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Files whose ending is one of `SUFFIXES`, in any case; may be empty.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: no such folder")
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -1,0 +1,278 @@
+"""From a gray photograph to a coloured one: any size, any network.
+
+The photograph is made small, its lightness goes through the network, the predicted ab is
+enlarged along the photograph's own edges, and joins the photograph's own lightness. So no
+detail is lost, however small the network's picture is.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from course_lib.hints import Hint, hint_tensors
+from course_lib.lab import lab_to_rgb, lightness, merge_lab
+from course_lib.models import eccv16, siggraph17
+from course_lib.models.siggraph17 import SIGGRAPH17
+
+#: Rows of a large photograph that are converted at a time: bounds the memory it takes.
+BAND_PIXELS = 2_000_000
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device to run on.
+
+    Parameters
+    ----------
+    name : str
+        "auto" takes an NVIDIA GPU where there is one, else the CPU. Or any name that PyTorch
+        knows: "cpu", "cuda", "cuda:1", "mps".
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(f"no device {name!r} on this machine; use 'auto' or 'cpu'") from None
+    return device
+
+
+def network_size(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width at which a photograph goes through a network.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the photograph.
+    size : int
+        Pixels of the shorter side; the picture keeps its shape, to the nearest multiple of 8.
+
+    Returns
+    -------
+    (int, int)
+        Multiples of 8, at least 8; the longer side is at most four times `size`. Smaller
+        photographs are enlarged: networks know the scale of things that they were trained on.
+    """
+    if size < 8:
+        raise ValueError(f"size must be at least 8 pixels, got {size}")
+    scale = size / min(height, width)
+    longest = 4 * size
+    return tuple(max(8, min(longest, round(side * scale / 8) * 8)) for side in (height, width))
+
+
+def prepare(rgb: np.ndarray, size: int) -> Tensor:
+    """The network's view of a photograph.
+
+    Parameters
+    ----------
+    rgb : numpy.ndarray
+        (H, W, 3) uint8.
+    size : int
+        As in `network_size`.
+
+    Returns
+    -------
+    torch.Tensor
+        (1, 1, h, w) float32, lightness in 0..100 of the resized photograph.
+    """
+    height, width = network_size(*rgb.shape[:2], size)
+    small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
+    return torch.from_numpy(lightness(np.asarray(small)))[None, None]
+
+
+def guided_coefficients(
+    L: Tensor, ab: Tensor, radius: int = 2, epsilon: float = 9.0
+) -> tuple[Tensor, Tensor]:
+    """Fit ab = scale * L + shift in a window around each pixel.
+
+    The fast guided filter (K. He, J. Sun, "Fast Guided Filter", 2015, arXiv:1505.00996):
+    enlarging `scale` and `shift` rather than ab, and applying them to the large L, puts the
+    edges of the colours on the edges of the photograph.
+
+    Parameters
+    ----------
+    L : torch.Tensor
+        (N, 1, h, w), the network's input, in 0..100.
+    ab : torch.Tensor
+        (N, 2, h, w), the network's output.
+    radius : int
+        Windows are 2 * radius + 1 pixels wide.
+    epsilon : float
+        Variance of L, in squared Lab units, below which a window counts as flat and its ab is
+        averaged instead.
+
+    Returns
+    -------
+    scale, shift : torch.Tensor
+        (N, 2, h, w) each.
+    """
+
+    def mean(x: Tensor) -> Tensor:
+        x = F.pad(x, (radius,) * 4, mode="replicate")
+        return F.avg_pool2d(x, 2 * radius + 1, stride=1)
+
+    mean_l, mean_ab = mean(L), mean(ab)
+    variance = mean(L * L) - mean_l**2
+    covariance = mean(L * ab) - mean_l * mean_ab
+    scale = covariance / (variance + epsilon)
+    return mean(scale), mean(mean_ab - scale * mean_l)
+
+
+def upsample_ab(ab: Tensor, small_l: Tensor, L: np.ndarray, guided: bool = True) -> np.ndarray:
+    """Enlarge the network's colours to the photograph's size.
+
+    Parameters
+    ----------
+    ab : torch.Tensor
+        (1, 2, h, w), the network's output.
+    small_l : torch.Tensor
+        (1, 1, h, w), the network's input.
+    L : numpy.ndarray
+        (H, W), the photograph's own lightness.
+    guided : bool
+        Along the photograph's edges; False: bilinear.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 2) float32.
+    """
+    size = L.shape
+    if not guided:
+        large = F.interpolate(ab, size, mode="bilinear", align_corners=False)
+        return large[0].movedim(0, -1).numpy()
+    scale, shift = (
+        F.interpolate(x, size, mode="bilinear", align_corners=False)[0]
+        for x in guided_coefficients(small_l, ab)
+    )
+    return (scale.mul_(torch.from_numpy(L)).add_(shift)).clamp_(-110, 110).movedim(0, -1).numpy()
+
+
+def _default_size(net: nn.Module) -> int:
+    return getattr(net, "input_size", 256)
+
+
+@torch.inference_mode()
+def predict_ab(
+    rgb: np.ndarray,
+    net: nn.Module,
+    *,
+    size: int | None = None,
+    hints: Sequence[Hint] = (),
+) -> tuple[Tensor, Tensor]:
+    """Run a network on a photograph at the network's size.
+
+    Parameters
+    ----------
+    rgb : numpy.ndarray
+        (H, W, 3) uint8.
+    net : torch.nn.Module
+        ECCV16, SIGGRAPH17, or anything that maps L (N, 1, h, w) to ab (N, 2, h, w).
+    size : int, optional
+        Pixels of the shorter side at the network; the size it was trained for unless given.
+    hints : sequence of Hint
+        For SIGGRAPH17; see `hints.hint_tensors`.
+
+    Returns
+    -------
+    L : torch.Tensor
+        (1, 1, h, w), what went in.
+    ab : torch.Tensor
+        (1, 2, h, w), what came out. Both float32 on the CPU.
+    """
+    L = prepare(rgb, size or _default_size(net))
+    like = next(net.parameters())
+    inputs = [L]
+    if hints:
+        if not isinstance(net, SIGGRAPH17):
+            raise ValueError("hints need SIGGRAPH17; this network takes none")
+        inputs += hint_tensors(hints, rgb.shape[:2], L.shape[-2:])
+    training = net.training
+    try:
+        ab = net.eval()(*(x.to(like.device) for x in inputs))
+    finally:
+        net.train(training)
+    return L, ab.detach().float().cpu()
+
+
+def _named(net: nn.Module | str) -> nn.Module:
+    if not isinstance(net, str):
+        return net
+    factories = {"eccv16": eccv16, "siggraph17": siggraph17}
+    if net not in factories:
+        raise ValueError(f"no network called {net!r}; use {' or '.join(factories)}")
+    return factories[net]()
+
+
+def colorize(
+    rgb: np.ndarray,
+    net: nn.Module | str = "eccv16",
+    *,
+    size: int | None = None,
+    hints: Sequence[Hint] = (),
+    guided: bool = True,
+) -> np.ndarray:
+    """Colour a photograph; its own lightness, and so every detail, stays.
+
+    Parameters
+    ----------
+    rgb : numpy.ndarray
+        (H, W, 3) uint8, as `load_image` returns; colours it may have are not looked at.
+    net : torch.nn.Module or {"eccv16", "siggraph17"}
+        The network, or the name of one to load with the course's weights.
+    size : int, optional
+        Pixels of the shorter side at the network; the size it was trained for unless given.
+    hints : sequence of (row, column, (red, green, blue))
+        Colours that the user wants at pixels of the photograph; SIGGRAPH17 only.
+    guided : bool
+        Enlarge the colours along the photograph's edges; False: bilinearly, as the published
+        demonstration does.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8, the size of `rgb`.
+
+    Examples
+    --------
+    >>> import course_lib as cl
+    >>> gray = cl.load_photo("gray/camera")
+    >>> cl.colorize(gray, "eccv16").shape == gray.shape
+    True
+    """
+    if not isinstance(rgb, np.ndarray) or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ValueError(
+            f"expected a picture (H, W, 3), got {getattr(rgb, 'shape', type(rgb).__name__)}; "
+            "load_image() makes one of any file"
+        )
+    if rgb.dtype != np.uint8:
+        raise ValueError(f"expected uint8, got {rgb.dtype}; load_image() also takes float arrays")
+    small_l, ab = predict_ab(rgb, _named(net), size=size, hints=hints)
+    return _assemble(rgb, small_l, ab, guided)
+
+
+def _assemble(rgb: np.ndarray, small_l: Tensor, ab: Tensor, guided: bool) -> np.ndarray:
+    """Join the photograph's own L with the enlarged ab, a band of rows at a time."""
+    L = np.empty(rgb.shape[:2], np.float32)
+    rows = max(1, BAND_PIXELS // rgb.shape[1])
+    bands = [slice(top, top + rows) for top in range(0, len(rgb), rows)]
+    for band in bands:
+        L[band] = lightness(rgb[band])
+    large = upsample_ab(ab, small_l, L, guided)
+    out = np.empty_like(rgb)
+    for band in bands:
+        out[band] = lab_to_rgb(merge_lab(L[band], large[band]))
+    return out

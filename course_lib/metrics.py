@@ -1,0 +1,139 @@
+"""How good is a colouring: PSNR, SSIM, ab-error AuC raw and class-balanced, colourfulness."""
+
+import numpy as np
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from course_lib.bins import nearest_bins
+
+#: Largest ab distance that the AuC's curve looks at (Zhang et al. 2016, section 3.1).
+MAX_AB_ERROR = 150
+
+
+def psnr(rgb: np.ndarray, truth: np.ndarray) -> float:
+    """Peak signal-to-noise ratio between two pictures, over their RGB values.
+
+    Parameters
+    ----------
+    rgb, truth : numpy.ndarray
+        (H, W, 3) uint8.
+
+    Returns
+    -------
+    float
+        Decibels; infinite where the pictures are equal. 6 dB more is half the error.
+    """
+    _check_pair(rgb, truth)
+    if np.array_equal(rgb, truth):
+        return float("inf")
+    return float(peak_signal_noise_ratio(truth, rgb, data_range=255))
+
+
+def ssim(rgb: np.ndarray, truth: np.ndarray) -> float:
+    """Structural similarity of two pictures, averaged over R, G and B.
+
+    Parameters
+    ----------
+    rgb, truth : numpy.ndarray
+        (H, W, 3) uint8, at least 11 pixels on each side.
+
+    Returns
+    -------
+    float
+        At most 1, for equal pictures.
+
+    References
+    ----------
+    Z. Wang et al., "Image quality assessment: from error visibility to structural similarity",
+    IEEE TIP 13(4), 2004: Gaussian window of sigma 1.5.
+    """
+    _check_pair(rgb, truth)
+    return float(
+        structural_similarity(
+            truth,
+            rgb,
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def _check_pair(one: np.ndarray, other: np.ndarray) -> None:
+    if one.shape != other.shape:
+        raise ValueError(f"the pictures differ in shape: {one.shape} and {other.shape}")
+    if one.dtype != np.uint8 or other.dtype != np.uint8:
+        raise ValueError("expected uint8 pictures; colourings come from colorize() like that")
+
+
+def ab_error_curve(
+    predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Share of pixels whose colour is off by at most 0, 1, ..., 150 Lab units.
+
+    Parameters
+    ----------
+    predicted, true : numpy.ndarray
+        (N, 2, H, W) ab.
+    weights : numpy.ndarray, optional
+        (313,), a weight for each bin: pixels count by the weight of their true colour's nearest
+        bin. With 1 / p, every colour counts alike however rare: the class-balanced curve.
+
+    Returns
+    -------
+    numpy.ndarray
+        (151,), rising, in 0..1.
+    """
+    if predicted.shape != true.shape or predicted.ndim != 4 or predicted.shape[1] != 2:
+        raise ValueError(
+            f"expected two arrays (N, 2, H, W), got {predicted.shape} and {true.shape}"
+        )
+    error = np.hypot(*np.moveaxis(predicted - true, 1, 0)).ravel()
+    counts_for = np.ones_like(error, dtype=np.float64)
+    if weights is not None:
+        nearest = nearest_bins(torch.from_numpy(np.ascontiguousarray(true)).float(), k=1)[0]
+        counts_for = np.asarray(weights, dtype=np.float64)[nearest.numpy().ravel()]
+    # a pixel off by 2.3 is first within the threshold 3
+    first = np.ceil(error).astype(int)
+    histogram = np.bincount(np.minimum(first, MAX_AB_ERROR + 1), counts_for, MAX_AB_ERROR + 2)
+    return np.cumsum(histogram)[:-1] / counts_for.sum()
+
+
+def auc(curve: np.ndarray) -> float:
+    """Area under a curve of `ab_error_curve`, in percent of the largest possible.
+
+    Parameters
+    ----------
+    curve : numpy.ndarray
+        (151,).
+
+    Returns
+    -------
+    float
+        0..100, by the trapezoidal rule. Higher is better.
+    """
+    return float(100 * np.trapezoid(curve) / (len(curve) - 1))
+
+
+def mean_chroma(ab: np.ndarray) -> float:
+    """Mean distance from gray, in Lab units.
+
+    Parameters
+    ----------
+    ab : numpy.ndarray
+        (N, 2, H, W).
+    """
+    return float(np.hypot(*np.moveaxis(ab, 1, 0)).mean())
+
+
+def colourfulness_ratio(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Mean chroma of a colouring over that of the truth: 1 is as colourful as life.
+
+    Parameters
+    ----------
+    predicted, true : numpy.ndarray
+        (N, 2, H, W) ab.
+    """
+    return mean_chroma(predicted) / mean_chroma(true)

@@ -1,0 +1,385 @@
+"""Files of weights: read without running code, written whole, loaded strictly."""
+
+import hashlib
+import json
+import os
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from course_lib.models.layers import scaled
+
+#: Endings of files that can hold weights.
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+#: Entries whose first axis shows a network's channel counts, and the published counts.
+_WIDTH_SHOWS_IN = {
+    "model1.0.weight": 64,
+    "model2.0.weight": 128,
+    "model3.0.weight": 256,
+    "model4.0.weight": 512,
+}
+
+
+class WeightsError(RuntimeError):
+    """Weights cannot be fetched, read or used; the message says why and what to do."""
+
+
+def read_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a file of weights without running any code in it.
+
+    Parameters
+    ----------
+    path : path
+        A .safetensors file; or a .pth or .pt file that holds a plain state dict, as
+        ``torch.save(network.state_dict(), path)`` writes it.
+
+    Returns
+    -------
+    state : dict of str to torch.Tensor
+        On the CPU, in the precision of the file.
+    metadata : dict of str to str
+        The header of a .safetensors file; empty for others.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, empty, damaged, or holds anything else.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise WeightsError(f"{path}: this is a folder; pass the path of a file in it")
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file; check the path")
+    if path.suffix.lower() not in SUFFIXES:
+        raise WeightsError(f"{path}: weights are files that end in {', '.join(SUFFIXES)}")
+    try:
+        if path.stat().st_size == 0:
+            raise WeightsError(f"{path}: the file is empty; fetch or save it again")
+        read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_pickle
+        return read(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _damaged(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path}: damaged or cut short, or no {path.suffix} file; fetch or save it again"
+    )
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            keys = file.keys()  # the file itself cannot be iterated over before safetensors 0.5
+            return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+    except SafetensorError:
+        raise _damaged(path) from None
+
+
+def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on files of odd origin, which are refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # there is no end to what a damaged pickle makes Python raise
+        if isinstance(error, pickle.UnpicklingError) and any(
+            word in str(error).lower() for word in ("global", "reduce")
+        ):
+            raise WeightsError(
+                f"{path}: holds Python objects, which could run any code, and was not loaded; "
+                "save plain weights with torch.save(network.state_dict(), path)"
+            ) from None
+        raise _damaged(path) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        held = f"a dict of {_some(state)}" if isinstance(state, dict) else type(state).__name__
+        raise WeightsError(
+            f"{path}: expected a plain state dict, names to tensors, but it holds {held}; save "
+            "one with torch.save(network.state_dict(), path)"
+        )
+    return dict(state), {}
+
+
+def _some(names: list | dict, most: int = 3) -> str:
+    """The first few names, and how many there are if that is not all."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
+def save_weights(
+    path: str | os.PathLike, network: nn.Module, metadata: Mapping[str, str] | None = None
+) -> str:
+    """Write a network's weights, in float16, with what is to be known about them.
+
+    The same weights and metadata always give the same bytes. The file appears whole or not at
+    all.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .safetensors. Its folder must exist.
+    network : torch.nn.Module
+        Its convolutions are rounded to float16; biases, normalization and counts stay.
+    metadata : mapping of str to str, optional
+        For the header: "input_size" (pixels, which `eccv16()` and `siggraph17()` hand on to
+        `colorize`), training data, date, metrics, licence, ... "architecture", "width" and,
+        where there is one, "temperature" are taken from the network.
+
+    Returns
+    -------
+    str
+        The file's sha256, in hexadecimal.
+
+    Raises
+    ------
+    WeightsError
+        If a value is not finite in float16, or the file cannot be written.
+    ValueError
+        If the ending is another, or the metadata are not text.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise ValueError(f"{path}: end the name in .safetensors")
+    header = dict(metadata or {})
+    header["architecture"] = type(network).__name__.lower()
+    for name in ("width", "temperature"):
+        if hasattr(network, name):
+            header[name] = str(float(getattr(network, name)))
+    for name, value in header.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ValueError(f"metadata are text to text, got {name!r}: {value!r}")
+    state = {}
+    for name, value in network.state_dict().items():
+        value = value.detach().cpu()
+        # Convolutions hold nearly all the bytes. The rest is small, and a running variance can
+        # be beyond float16's 65504.
+        state[name] = (value.half() if value.ndim > 1 else value).contiguous()
+        if not torch.isfinite(state[name]).all():
+            raise WeightsError(
+                f"{name} has values that are not finite in float16; nothing was saved"
+            )
+    data = _with_header(save(state), header)
+    temporary = Path(f"{path}.part")
+    try:
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return hashlib.sha256(data).hexdigest()
+
+
+def _with_header(data: bytes, metadata: dict[str, str]) -> bytes:
+    """Put metadata into a safetensors file, in sorted order.
+
+    The library does that too, but in an order that changes from run to run, and with it the
+    sha256. A file is the header's length in 8 bytes, the header as JSON, then the tensors.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(data[8 : 8 + length])}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors must start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], name: str | os.PathLike) -> None:
+    """Copy weights into a network, all of them or none.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Keeps its precision: float16 weights become float32 in a float32 network.
+    state : mapping of str to torch.Tensor
+        Must hold the network's entries, each in its shape, and no others.
+    name : str or path
+        What to call the weights in messages: the file's path.
+
+    Raises
+    ------
+    WeightsError
+        If a key is missing, unexpected or of another shape, or a value is not finite. The
+        message says which; the network is as it was.
+    """
+    own = network.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    shapes = [
+        f"{key} (file {tuple(state[key].shape)}, network {tuple(value.shape)})"
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    problems = [
+        f"{len(found)} {what}: {_some(found)}"
+        for what, found in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", shapes),
+        )
+        if found
+    ]
+    if problems:
+        raise WeightsError(
+            f"{name}: these are not weights for this {type(network).__name__}; entries "
+            + "; ".join(problems)
+        )
+    cast = {key: state[key].to(value.dtype) for key, value in own.items()}
+    broken = [key for key, value in cast.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise WeightsError(
+            f"{name}: {len(broken)} entries have values that are not finite: {_some(broken)}; "
+            "the training went wrong, or the file was changed"
+        )
+    network.load_state_dict(cast)
+
+
+def check_architecture(
+    model: str, state: Mapping[str, Tensor], metadata: Mapping[str, str], name: str | os.PathLike
+) -> None:
+    """Refuse weights of another network before their shapes are looked at.
+
+    Parameters
+    ----------
+    model : {"eccv16", "siggraph17"}
+        The network that is wanted.
+    state, metadata : mapping
+        As `read_weights` returns them.
+    name : str or path
+        What to call the weights in messages: the file's path.
+
+    Raises
+    ------
+    WeightsError
+        If the header, or without one the names of the entries, tell of another network.
+    """
+    # Each network's class head has a name of its own.
+    heads = {"eccv16": "model8.6.weight", "siggraph17": "model_class.0.weight"}
+    by_entries = next((kind for kind, key in heads.items() if key in state), None)
+    held = metadata.get("architecture") or by_entries or model
+    if held != model:
+        advice = f"; load it with {held}(weights=...)" if held in heads else ""
+        raise WeightsError(f"{name}: holds weights of {held}, not {model}{advice}")
+
+
+def positive_number(
+    metadata: Mapping[str, str], key: str, name: str | os.PathLike
+) -> float | None:
+    """A number in the header of a file of weights.
+
+    Parameters
+    ----------
+    metadata : mapping of str to str
+        As `read_weights` returns it.
+    key : str
+        Which number.
+    name : str or path
+        What to call the weights in messages: the file's path.
+
+    Returns
+    -------
+    float or None
+        Above 0 and finite; None if the header does not have it.
+
+    Raises
+    ------
+    WeightsError
+        If it is anything else.
+    """
+    if key not in metadata:
+        return None
+    try:
+        value = float(metadata[key])
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise WeightsError(
+            f"{name}: its header has {key} {metadata[key]!r}, which is no number above 0; "
+            "fetch or save the file again"
+        )
+    return value
+
+
+def width_of(state: Mapping[str, Tensor]) -> float | None:
+    """The width of a network, from the shapes of its weights.
+
+    Parameters
+    ----------
+    state : mapping of str to torch.Tensor
+        Weights of ECCV16 or SIGGRAPH17.
+
+    Returns
+    -------
+    float or None
+        A width that gives these channel counts: 1.0 for the published ones. None if none does,
+        because these are weights of something else.
+    """
+    low, high = 0.0, float("inf")
+    for key, published in _WIDTH_SHOWS_IN.items():
+        if key not in state or state[key].ndim != 4:
+            return None
+        # Counts are rounded: each leaves an interval of widths.
+        channels = len(state[key])
+        low = max(low, (channels - 0.5) / published if channels > 1 else 0.0)
+        high = min(high, (channels + 0.5) / published)
+    return (low + high) / 2 if low < high else None
+
+
+def choose_width(
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    width: float | None,
+    name: str | os.PathLike,
+) -> float:
+    """The width that a network must have to take these weights.
+
+    Parameters
+    ----------
+    state, metadata : mapping
+        As `read_weights` returns them.
+    width : float, optional
+        What the caller asked for.
+    name : str or path
+        What to call the weights in messages: the file's path.
+
+    Returns
+    -------
+    float
+        `width`, else the header's, else what the shapes show.
+
+    Raises
+    ------
+    WeightsError
+        If they contradict each other.
+    """
+    shown = width_of(state)
+    if shown is None:  # no weights of these networks: `load_into` will say what is wrong
+        return 1.0
+    header = positive_number(metadata, "width", name)
+    if header is not None and _channels(header) != _channels(shown):
+        raise WeightsError(
+            f"{name}: its header says width {header:.4g}, but its tensors have {shown:.4g}; "
+            "fetch or save the file again"
+        )
+    held = shown if header is None else header
+    if width is None:
+        return held
+    if _channels(width) != _channels(held):
+        raise WeightsError(
+            f"{name}: holds a network of width {held:.4g}, not {width:.4g}; leave the width out"
+        )
+    return width
+
+
+def _channels(width: float) -> list[int]:
+    return [scaled(published, width) for published in _WIDTH_SHOWS_IN.values()]
