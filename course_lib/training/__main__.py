@@ -1,0 +1,196 @@
+"""The course's trainings as commands.
+
+python -m course_lib.training prepare FOLDER --size 64 --output train.npy
+python -m course_lib.training prior --train train.npy --output ab-prior.csv
+python -m course_lib.training eccv16 --train train.npy --validation val.npy --run runs/eccv16
+python -m course_lib.training export --run runs/eccv16 --output eccv16.safetensors
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from course_lib.bins import ab_bins
+from course_lib.data.arrays import GRAY_CHROMA, build_array
+from course_lib.data.prior import save_prior
+from course_lib.image import ImageError, list_images
+from course_lib.models import eccv16
+from course_lib.models.eccv16 import ECCV16
+from course_lib.models.siggraph17 import SIGGRAPH17
+from course_lib.models.weights import WeightsError, save_weights
+from course_lib.training.classification import (
+    Classification,
+    ClassificationSettings,
+    EncodingTable,
+    training_prior,
+)
+from course_lib.training.loop import fit
+from course_lib.training.optim import initialize
+from course_lib.training.regression import Regression, RegressionSettings, start_from_eccv16
+from course_lib.training.supervised import SupervisedRecipe
+
+CONFIGS = Path(__file__).parent / "configs"
+#: Validation pictures measured during training.
+MEASURED = 500
+
+
+def _load_array(path: Path) -> np.ndarray:
+    try:
+        codes = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not an array of pictures ({error}); make it with prepare"
+        ) from None
+    if codes.ndim != 4 or codes.shape[1] != 3 or codes.dtype != np.uint8:
+        raise ValueError(f"{path}: expected (N, 3, H, W) uint8, got {codes.shape} {codes.dtype}")
+    return codes
+
+
+def build_recipe(
+    config: dict, train: np.ndarray, validation: np.ndarray, start: str | None
+) -> SupervisedRecipe:
+    """The recipe that a config describes, ready for `fit`.
+
+    Parameters
+    ----------
+    config : dict
+        As in course_lib/training/configs: "model", "width", "size" and the recipe's settings.
+    train, validation : numpy.ndarray
+        (N, 3, H, W) uint8.
+    start : str, optional
+        Weights to start from; for SIGGRAPH17 those of an ECCV16, whose trunk it takes.
+
+    Returns
+    -------
+    SupervisedRecipe
+    """
+    settings = {k: v for k, v in config.items() if k not in ("model", "width", "size")}
+    if train.shape[-1] != config["size"]:
+        raise ValueError(f"the config wants {config['size']} px, the array has {train.shape[-1]}")
+    torch.manual_seed(settings["seed"])
+    if config["model"] == "eccv16":
+        network = ECCV16(config["width"], config["temperature"])
+        initialize(network)
+        if start:
+            network.load_state_dict(eccv16(start).state_dict())
+        return Classification(network, train, validation, ClassificationSettings(**settings))
+    network = SIGGRAPH17(config["width"])
+    initialize(network)
+    if start:
+        start_from_eccv16(network, eccv16(start))
+    return Regression(network, train, validation, RegressionSettings(**settings))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    paths = [path for folder in options.folders for path in list_images(folder)]
+    counts = build_array(paths, options.output, options.size, min_chroma=options.min_chroma)
+    print(f"{options.output}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
+
+
+def _prior(options: argparse.Namespace) -> None:
+    prior = training_prior(_load_array(options.train), EncodingTable())
+    save_prior(options.output, prior)
+    print(f"{options.output}: most probable bin {ab_bins()[prior.argmax()]}, {prior.max():.3f}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    config_path = options.config or CONFIGS / f"{options.command}.json"
+    config = json.loads(config_path.read_text())
+    train, validation = _load_array(options.train), _load_array(options.validation)
+    recipe = build_recipe(config, train, validation[:MEASURED], options.start)
+    options.run.mkdir(parents=True, exist_ok=True)
+    (options.run / "config.json").write_text(
+        json.dumps(config | {"pictures": len(train)}, indent=2)
+    )
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    history = fit(
+        recipe,
+        config["steps"],
+        run_dir=options.run,
+        evaluate_every=options.evaluate_every,
+    )
+    print(json.dumps(history.rows[-1]))
+
+
+def _export(options: argparse.Namespace) -> None:
+    config = json.loads((options.run / "config.json").read_text())
+    state = torch.load(options.run / "checkpoint.pt", weights_only=True)
+    network: nn.Module
+    if config["model"] == "eccv16":
+        network = ECCV16(config["width"], config["temperature"])
+    else:
+        network = SIGGRAPH17(config["width"])
+    network.load_state_dict(state["recipe"]["average"])
+    last = state["rows"][-1]
+    metadata = {
+        "input_size": str(options.input_size or config["size"]),
+        "training_data": options.data,
+        "training": f"{state['step']} steps of {config['batch_size']} pictures, "
+        f"{state['seconds'] / 60:.0f} minutes, seed {config['seed']}",
+        "metrics": json.dumps({k: v for k, v in last.items() if isinstance(v, float)}),
+        "date": options.date or date.today().isoformat(),
+        "licence": "BSD-3-Clause",
+    }
+    digest = save_weights(options.output, network, metadata)
+    print(f"{options.output}: {options.output.stat().st_size:,} bytes, sha256 {digest}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m course_lib.training", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    prepare = commands.add_parser("prepare", help="decode folders of pictures into one array")
+    prepare.add_argument("folders", nargs="+", type=Path)
+    prepare.add_argument("--size", type=int, default=64, help="side of the squares in pixels")
+    prepare.add_argument("--min-chroma", type=float, default=GRAY_CHROMA)
+    prepare.add_argument("--output", type=Path, required=True)
+    prepare.set_defaults(run_command=_prepare)
+
+    prior = commands.add_parser("prior", help="count how often each of the 313 colours occurs")
+    prior.add_argument("--train", type=Path, required=True, help="array made by prepare")
+    prior.add_argument("--output", type=Path, required=True)
+    prior.set_defaults(run_command=_prior)
+
+    for model in ("eccv16", "siggraph17"):
+        train = commands.add_parser(model, help=f"train {model}, or go on where it stopped")
+        train.add_argument("--train", type=Path, required=True, help="array made by prepare")
+        train.add_argument("--validation", type=Path, required=True, help="likewise")
+        train.add_argument("--run", type=Path, required=True, help="folder for the checkpoint")
+        train.add_argument("--config", type=Path, help="JSON; the course's own unless given")
+        train.add_argument("--start", help="weights to start from: a file, or course")
+        train.add_argument("--evaluate-every", type=int, default=500, help="steps")
+        train.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+        train.set_defaults(run_command=_train)
+
+    export = commands.add_parser("export", help="write a run's averaged weights as safetensors")
+    export.add_argument("--run", type=Path, required=True)
+    export.add_argument("--output", type=Path, required=True)
+    export.add_argument("--data", default="", help="what it was trained on, for the header")
+    export.add_argument("--input-size", type=int, help="pixels at use (default: as trained)")
+    export.add_argument("--date", help="YYYY-MM-DD for the header (default: today)")
+    export.set_defaults(run_command=_export)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a training command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run_command(options)
+    except (ImageError, WeightsError, ValueError, OSError) as error:
+        print(f"course_lib.training: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

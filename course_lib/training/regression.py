@@ -1,0 +1,115 @@
+"""Recipe: SIGGRAPH17, regression of ab with simulated hints (Zhang et al. 2017, section 3)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib.bins import ab_grid
+from course_lib.data.arrays import decode_lab
+from course_lib.hints import simulate_hints
+from course_lib.models.eccv16 import ECCV16
+from course_lib.models.siggraph17 import SIGGRAPH17
+from course_lib.training.classification import EncodingTable
+from course_lib.training.loop import step_generator
+from course_lib.training.supervised import Settings, SupervisedRecipe
+
+
+@dataclass
+class RegressionSettings(Settings):
+    """Settings of the regression recipe.
+
+    Attributes
+    ----------
+    class_weight : float
+        Weight of the class head's cross entropy beside the Huber loss on ab.
+    huber_delta : float
+        Error, in Lab units, at which the Huber loss turns from a square to a line.
+    largest_patch : int
+        Hints are squares of at most so many pixels a side.
+    neighbours : int
+        Cells of the ab grid that share a colour in the class head's soft encoding.
+    """
+
+    class_weight: float = 1.0
+    huber_delta: float = 1.0
+    largest_patch: int = 9
+    neighbours: int = 10
+
+
+def start_from_eccv16(network: SIGGRAPH17, trained: ECCV16) -> None:
+    """Copy a trained ECCV16's blocks 1 to 7: the paper's own transfer learning.
+
+    The first layer's three further inputs (hint ab and mask) start at 0, so that at first the
+    network sees the gray picture as ECCV16 does. Strides became subsampling; the weights fit.
+
+    Parameters
+    ----------
+    network : SIGGRAPH17
+        Changed in place.
+    trained : ECCV16
+        Of the same width.
+    """
+    if network.width != trained.width:
+        raise ValueError(f"widths differ: {network.width} and {trained.width}")
+    mine = network.state_dict()
+    trunk = tuple(f"model{block}." for block in range(1, 8))
+    for key, value in trained.state_dict().items():
+        if key == "model1.0.weight":
+            mine[key].zero_()
+            mine[key][:, :1] = value
+        elif key.startswith(trunk):
+            mine[key].copy_(value)
+
+
+class Regression(SupervisedRecipe):
+    """Huber loss on ab at full resolution, cross entropy on the class head beside it.
+
+    Parameters
+    ----------
+    network : SIGGRAPH17
+        Trained in place.
+    codes, validation : numpy.ndarray
+        (N, 3, H, W) uint8.
+    settings : RegressionSettings
+        See there.
+    """
+
+    def __init__(
+        self,
+        network: SIGGRAPH17,
+        codes: np.ndarray,
+        validation: np.ndarray,
+        settings: RegressionSettings,
+    ):
+        super().__init__(network, codes, validation, settings)
+        self.table = EncodingTable(settings.neighbours, ab_grid())
+
+    def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
+        """Huber in Lab units, cross entropy in nats a pixel; see `SupervisedRecipe`."""
+        s = self.settings
+        generator = step_generator(s.seed + 2, step)
+        hints = simulate_hints(ab, generator, largest_patch=s.largest_patch)
+        inputs = (x.contiguous(memory_format=torch.channels_last) for x in (L, *hints))
+        predicted, logits = network.both_heads(*inputs)
+        huber = F.huber_loss(predicted, ab, delta=s.huber_delta)
+        index, target = self.table(F.avg_pool2d(ab, 4))
+        flat = logits.float().permute(0, 2, 3, 1).reshape(len(index), -1)
+        entropy = -(F.log_softmax(flat, dim=1).gather(1, index) * target).sum(1).mean()
+        return {"loss": huber + s.class_weight * entropy, "huber": huber, "class": entropy}
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Mean ab error in Lab units of the averaged weights, without and with hints."""
+        network = self.average.network
+        sums = {"error": 0.0, "error_hints": 0.0}
+        parts = np.array_split(np.arange(len(self.validation)), max(1, len(self.validation) // 50))
+        for number, part in enumerate(parts):
+            L, ab = decode_lab(torch.from_numpy(self.validation[part]))
+            hints = simulate_hints(ab, step_generator(0, number))
+            for name, given in (("error", ()), ("error_hints", hints)):
+                distance = (network(L, *given) - ab).norm(dim=1)
+                sums[name] += distance.mean(dim=(1, 2)).sum().item()
+        return {name: total / len(self.validation) for name, total in sums.items()}

@@ -1,0 +1,189 @@
+"""What supervised recipes share: a network, an optimizer, averaged weights, Lab batches."""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from course_lib.data.arrays import decode_lab
+from course_lib.training.loop import step_generator
+from course_lib.training.optim import MasterWeights, WeightAverage, bfloat16_pays, cosine_rate
+
+
+@dataclass
+class Settings:
+    """Settings of a supervised run; the recipes add their own.
+
+    Attributes
+    ----------
+    steps, batch_size : int
+        Length of the run, for the learning rate's course.
+    rate : float
+        Highest learning rate of AdamW.
+    warmup : int
+        Steps of the linear warm-up.
+    weight_decay : float
+        Of AdamW.
+    average : float
+        Decay of the weights' moving average.
+    brightness, contrast : float
+        L is scaled around 50 by 1 +- contrast and shifted by +- brightness (Lab units).
+    seed : int
+        Of order, augmentation and hints.
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" takes bfloat16 where the CPU has matrix units for it.
+    """
+
+    steps: int = 1000
+    batch_size: int = 128
+    rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 1e-3
+    average: float = 0.999
+    brightness: float = 5.0
+    contrast: float = 0.1
+    seed: int = 0
+    precision: str = "auto"
+
+
+class LabBatches:
+    """Batches from an array of Lab pixels, in an order that follows from the seed alone.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        (N, 3, H, W) uint8, as `data.arrays.build_array` writes it.
+    settings : Settings
+        Batch size, seed, brightness and contrast.
+    """
+
+    def __init__(self, codes: np.ndarray, settings: Settings):
+        if len(codes) < settings.batch_size:
+            raise ValueError(
+                f"{len(codes)} pictures do not fill a batch of {settings.batch_size}; "
+                "make the batch smaller"
+            )
+        self.codes = codes
+        self.settings = settings
+        self._order: tuple[int, Tensor] | None = None
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0. Every epoch goes through the pictures in a new order; the few that do not
+            fill a last batch wait for another epoch.
+
+        Returns
+        -------
+        L : torch.Tensor
+            (N, 1, H, W) in 0..100, mirrored at random, brightness and contrast jittered.
+        ab : torch.Tensor
+            (N, 2, H, W).
+        """
+        s = self.settings
+        epoch, place = divmod(step, len(self.codes) // s.batch_size)
+        if self._order is None or self._order[0] != epoch:
+            generator = step_generator(s.seed, epoch)
+            self._order = epoch, torch.randperm(len(self.codes), generator=generator)
+        index = self._order[1][place * s.batch_size : (place + 1) * s.batch_size]
+        # sorted, so that a memory-mapped file is read in one direction
+        codes = torch.from_numpy(self.codes[index.sort().values.numpy()])
+        generator = step_generator(s.seed + 1, step)
+        mirror = torch.rand(len(codes), 1, 1, 1, generator=generator) < 0.5
+        L, ab = decode_lab(torch.where(mirror, codes.flip(-1), codes))
+        jitter = torch.rand(2, len(codes), 1, 1, 1, generator=generator) * 2 - 1
+        L = (L - 50) * (1 + s.contrast * jitter[0]) + 50 + s.brightness * jitter[1]
+        return L.clamp(0, 100), ab
+
+
+class SupervisedRecipe(ABC):
+    """Network, batches and AdamW; a recipe adds the loss and the measurements.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Trained in place.
+    codes : numpy.ndarray
+        Training pictures, (N, 3, H, W) uint8 as `data.arrays.build_array` writes them.
+    validation : numpy.ndarray
+        Validation pictures in the same form.
+    settings : Settings
+        See there.
+
+    Attributes
+    ----------
+    average : WeightAverage
+        ``average.network`` is the result: the averaged weights.
+    """
+
+    def __init__(
+        self, network: nn.Module, codes: np.ndarray, validation: np.ndarray, settings: Settings
+    ):
+        self.settings = settings
+        self.batch_size = settings.batch_size
+        self.validation = validation
+        self.batches = LabBatches(codes, settings)
+        self.network = network.to(memory_format=torch.channels_last).train()
+        precision = settings.precision
+        if precision == "auto":
+            precision = "bfloat16" if bfloat16_pays() else "float32"
+        self.weights = MasterWeights(self.network, precision)
+        self.average = WeightAverage(self.network, settings.average)
+        self.optimizer = torch.optim.AdamW(
+            [p for p in self.network.parameters() if p.requires_grad],
+            lr=settings.rate,
+            betas=(0.9, 0.99),
+            weight_decay=settings.weight_decay,
+        )
+
+    @abstractmethod
+    def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
+        """Named scalar losses of a batch; "loss" is the one to descend."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Measurements of the averaged weights on the validation pictures."""
+
+    def train_step(self, step: int) -> dict[str, float]:
+        """One step of AdamW; see `loop.Recipe`."""
+        s = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = cosine_rate(step, s.steps, s.rate, s.warmup)
+        losses = self.losses(self.weights.running, *self.batches(step), step)
+        losses["loss"].backward()
+        self.weights.collect()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.weights.refresh()
+        self.average.update(self.network, step)
+        return {name: value.item() for name, value in losses.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `loop.Recipe`."""
+        return {
+            "settings": asdict(self.settings),
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `loop.Recipe`; refuses a checkpoint made with other settings."""
+        mine = asdict(self.settings)
+        changed = [k for k, v in state["settings"].items() if mine.get(k) != v]
+        if changed or mine.keys() != state["settings"].keys():
+            raise ValueError(
+                "the checkpoint was made with other settings "
+                f"({', '.join(changed) or 'another recipe'}); go on with the same ones, or train "
+                "into another folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.weights.refresh()
