@@ -27,7 +27,7 @@ install: $(STAMP) ## make .venv and install the course into it
 
 .PHONY: check-environment
 check-environment: $(STAMP) ## say whether this machine has what the course needs
-	$(BIN)/python -m course_lib.environment
+	$(BIN)/python course_lib/environment.py
 
 .PHONY: lab
 lab: check-environment ## open JupyterLab at lesson 00
@@ -77,6 +77,10 @@ lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps tor
 .PHONY: results
 results: $(STAMP) ## make the README's picture of results anew from the shipped weights
 	$(BIN)/python -m course_lib.evaluation --picture data/results.jpg
+
+.PHONY: photos
+photos: $(STAMP) ## rebuild data/photos from the Debian packages
+	$(BIN)/python data/build_photos.py --download
 
 .PHONY: clean
 clean: ## remove what these commands made, but not .venv

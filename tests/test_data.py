@@ -1,5 +1,9 @@
 import csv
 import hashlib
+import importlib.util
+import io
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -102,3 +106,109 @@ def test_another_table_is_no_prior(tmp_path):
     (tmp_path / "p.csv").write_text("a,b,probability\n0,0,1\n")
     with pytest.raises(ValueError, match="313 bins"):
         load_prior(tmp_path / "p.csv")
+
+
+@pytest.fixture(scope="module")
+def build_photos():
+    path = data_folder() / "build_photos.py"
+    spec = importlib.util.spec_from_file_location("build_photos", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def png(values):
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, format="PNG")
+    return file.getvalue()
+
+
+def cut_out():
+    # A red square whose transparent surroundings hide black, the colour that would bleed in.
+    values = np.zeros((700, 900, 4), dtype=np.uint8)
+    values[100:600, 200:700] = (200, 30, 30, 255)
+    return png(values)
+
+
+def test_the_readme_names_every_photo(build_photos):
+    text = (data_folder() / "README.md").read_text(encoding="utf-8")
+    assert build_photos.fresh_readme(text, table()) == text
+
+
+def test_a_table_without_its_place_is_refused(build_photos):
+    with pytest.raises(build_photos.BuildError, match="lacks the lines"):
+        build_photos.fresh_readme("nothing here", table())
+
+
+def test_scenes_are_made_smaller_but_never_larger(build_photos):
+    wide = build_photos.make_scene(png(np.full((100, 1000, 3), 90, dtype=np.uint8)))
+    assert wide.size == (768, 77) and wide.mode == "RGB"
+    assert build_photos.make_scene(png(np.zeros((20, 30, 3), dtype=np.uint8))).size == (30, 20)
+
+
+def test_gray_pictures_have_one_channel_and_no_colour(build_photos):
+    picture = build_photos.make_gray(png(np.full((8, 9), 77, dtype=np.uint8)))
+    assert picture.mode == "L" and picture.getextrema() == (77, 77)
+    with pytest.raises(build_photos.BuildError, match="has colour"):
+        build_photos.make_gray(png(np.full((8, 9, 3), (1, 2, 3), dtype=np.uint8)))
+
+
+def test_objects_lie_on_white_without_a_dark_edge(build_photos):
+    picture = build_photos.make_object(cut_out())
+    assert picture.size == (320, 320)
+    values = np.asarray(picture).astype(int)
+    assert (values[:4] == 255).all() and values[160, 160].tolist() == [200, 30, 30]
+    # Between red and white there is only pink: red never falls below that of the object.
+    assert values[..., 0].min() >= 190
+    with pytest.raises(build_photos.BuildError, match="transparent throughout"):
+        build_photos.make_object(png(np.zeros((5, 5, 4), dtype=np.uint8)))
+
+
+def write_deb(folder, files):
+    root = folder / "root"
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "DEBIAN" / "control").write_text(
+        "Package: tiny\nVersion: 1:2-3\nArchitecture: all\nMaintainer: a <a@example.org>\n"
+        "Description: test\n"
+    )
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    command = [
+        "dpkg-deb",
+        "--root-owner-group",
+        "--build",
+        str(root),
+        str(folder / "tiny_2_a.deb"),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+def test_photos_are_built_from_a_package(build_photos, tmp_path, capsys):
+    write_deb(tmp_path, {"usr/share/a.png": cut_out()})
+    with pytest.raises(build_photos.BuildError, match=r"no other_\*\.deb"):
+        build_photos.find_package(tmp_path, "other")
+    photos = tmp_path / "photos"
+    keys = ("file", "kind", "package", "version", "source", "sha256")
+    values = ("objects/a.jpg", "object", "tiny", "1:2-3", "usr/share/a.png", "")
+    row = dict(zip(keys, values, strict=True))
+    build_photos.write_whole(photos / "objects" / "a.jpg", b"shipped")
+    build_photos.write_rows(photos / "photos.csv", [row])
+
+    assert build_photos.build(photos, tmp_path) == ["objects/a.jpg"]
+    assert (photos / "objects" / "a.jpg").read_bytes() == b"shipped"
+    assert build_photos.build(photos, tmp_path, update=True) == ["objects/a.jpg"]
+    assert build_photos.build(photos, tmp_path) == []
+    content = (photos / "objects" / "a.jpg").read_bytes()
+    (row,) = build_photos.read_rows(photos / "photos.csv")
+    assert row["sha256"] == hashlib.sha256(content).hexdigest()
+    assert sorted(p.name for p in photos.rglob("*") if p.is_file()) == ["a.jpg", "photos.csv"]
+    assert "tiny" not in capsys.readouterr().out  # the version is the one of the table
+
+    build_photos.write_rows(photos / "photos.csv", [row | {"source": "usr/share/b.png"}])
+    with pytest.raises(build_photos.BuildError, match=r"does not hold usr/share/b\.png"):
+        build_photos.build(photos, tmp_path)
+    (tmp_path / "tiny_2_a.deb").write_bytes(b"cut short")
+    with pytest.raises(build_photos.BuildError, match="not a Debian package"):
+        build_photos.build(photos, tmp_path)
