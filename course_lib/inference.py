@@ -94,7 +94,7 @@ def prepare(rgb: np.ndarray, size: int) -> Tensor:
 
 
 def guided_coefficients(
-    L: Tensor, ab: Tensor, radius: int = 2, epsilon: float = 9.0
+    L: Tensor, ab: Tensor, radius: int = 1, epsilon: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Fit ab = scale * L + shift in a window around each pixel.
 

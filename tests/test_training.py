@@ -87,7 +87,9 @@ codes = np.load(sys.argv[1])
 torch.manual_seed(0)
 settings = ClassificationSettings(steps=40, batch_size=8, warmup=2, precision="float32")
 recipe = Classification(ECCV16(0.05), codes, codes[:8], settings)
-history = fit(recipe, 40, run_dir=sys.argv[2], record_every=5, checkpoint_seconds=0, progress=False)
+history = fit(
+    recipe, 40, run_dir=sys.argv[2], record_every=5, checkpoint_seconds=0, progress=False
+)
 torch.save([recipe.network.state_dict(), history.column("loss")], sys.argv[3])
 """
 
@@ -161,6 +163,20 @@ def test_jitter_changes_lightness_only(tiny_codes):
     assert torch.equal(plain[1], jittered[1])
     assert not torch.equal(plain[0], jittered[0])
     assert jittered[0].min() >= 0 and jittered[0].max() <= 100
+
+
+def test_zoom_shows_a_part_of_each_picture_larger():
+    # L and a rise from left to right, b from top to bottom: a part of them rises less
+    ramp = torch.arange(32).expand(32, 32) * 4
+    codes = torch.stack([ramp, ramp, ramp.T]).to(torch.uint8).expand(8, 3, 32, 32).numpy()
+    still = Settings(batch_size=8, brightness=0, contrast=0)
+    L, ab = LabBatches(codes, replace(still, zoom=2.0))(0)
+    whole_l, _ = LabBatches(codes, still)(0)
+    assert L.shape == whole_l.shape and ab.shape == (8, 2, 32, 32)
+    rise = (L[..., -1] - L[..., 0]).abs().mean(-1) / (whole_l[..., -1] - whole_l[..., 0])[0].abs()
+    assert (rise >= 0.45).all() and (rise < 1).all() and rise.max() - rise.min() > 0.1
+    # colours stay with the pixels they belong to
+    assert torch.allclose(L[:, 0] * 2.55, ab[:, 0] + 128, atol=1e-3)
 
 
 def test_too_few_pictures_for_a_batch(tiny_codes):

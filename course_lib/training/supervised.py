@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.data.arrays import decode_lab
@@ -29,6 +30,9 @@ class Settings:
         Of AdamW.
     average : float
         Decay of the weights' moving average.
+    zoom : float
+        Pictures are enlarged by up to this factor and cropped at random places; 1: not at all.
+        Colours then depend less on the scale at which a network sees things.
     brightness, contrast : float
         L is scaled around 50 by 1 +- contrast and shifted by +- brightness (Lab units).
     seed : int
@@ -43,6 +47,7 @@ class Settings:
     warmup: int = 200
     weight_decay: float = 1e-3
     average: float = 0.999
+    zoom: float = 1.0
     brightness: float = 5.0
     contrast: float = 0.1
     seed: int = 0
@@ -57,7 +62,7 @@ class LabBatches:
     codes : numpy.ndarray
         (N, 3, H, W) uint8, as `data.arrays.build_array` writes it.
     settings : Settings
-        Batch size, seed, brightness and contrast.
+        Batch size, seed, zoom, brightness and contrast.
     """
 
     def __init__(self, codes: np.ndarray, settings: Settings):
@@ -82,9 +87,10 @@ class LabBatches:
         Returns
         -------
         L : torch.Tensor
-            (N, 1, H, W) in 0..100, mirrored at random, brightness and contrast jittered.
+            (N, 1, H, W) in 0..100, mirrored and zoomed at random, brightness and contrast
+            jittered.
         ab : torch.Tensor
-            (N, 2, H, W).
+            (N, 2, H, W), mirrored and zoomed likewise.
         """
         s = self.settings
         epoch, place = divmod(step, len(self.codes) // s.batch_size)
@@ -99,7 +105,22 @@ class LabBatches:
         L, ab = decode_lab(torch.where(mirror, codes.flip(-1), codes))
         jitter = torch.rand(2, len(codes), 1, 1, 1, generator=generator) * 2 - 1
         L = (L - 50) * (1 + s.contrast * jitter[0]) + 50 + s.brightness * jitter[1]
-        return L.clamp(0, 100), ab
+        L = L.clamp(0, 100)
+        if s.zoom > 1:
+            L, ab = _zoomed(torch.cat([L, ab], dim=1), s.zoom, generator).split([1, 2], dim=1)
+        return L, ab
+
+
+def _zoomed(pictures: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """A random square of each picture, 1 / largest to 1 times its side, at the full size."""
+    draws = torch.rand(3, len(pictures), generator=generator)
+    side = 1 / (1 + (largest - 1) * draws[0])
+    shift = (draws[1:] * 2 - 1) * (1 - side)
+    to_source = torch.zeros(len(pictures), 2, 3)
+    to_source[:, 0, 0] = to_source[:, 1, 1] = side
+    to_source[:, :, 2] = shift.T
+    grid = F.affine_grid(to_source, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
 class SupervisedRecipe(ABC):

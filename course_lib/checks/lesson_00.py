@@ -1,0 +1,71 @@
+"""Checks of lesson 00, "Start here"."""
+
+import numpy as np
+
+from course_lib.checks.report import Todo, TryAgain, check, expect, expect_close
+from course_lib.data.photos import photos
+
+
+@check
+def my_photo(name):
+    """Whether a name is that of a shipped scene other than the lesson's own."""
+    scenes = [photo.name for photo in photos(kind="scene")]
+    if not isinstance(name, str):
+        raise TryAgain(
+            f'expected a name in quotes, such as "{scenes[0]}", got {type(name).__name__}.'
+        )
+    expect(
+        name in scenes,
+        f'there is no scene called "{name}". Copy one from the list, with its "scenes/".',
+    )
+    return f"{name} it is."
+
+
+@check
+def from_colour(prediction):
+    """Whether the learner knows that the network sees lightness only."""
+    expect(
+        isinstance(prediction, str) and prediction.strip().upper() in ("A", "B", "C"),
+        f'answer "A", "B" or "C", in quotes; got {prediction!r}.',
+    )
+    expect(
+        prediction.strip().upper() == "B",
+        f"{prediction.strip().upper()} is not what happens. Run the cell below and compare the "
+        "two pictures; then ask what the network was given.",
+    )
+    return "B: only the lightness goes in, so the network cannot peek."
+
+
+@check
+def mean_difference(function):
+    """Whether the mean difference of two uint8 pictures survives their limited range."""
+    dark = np.zeros((4, 5, 3), np.uint8)
+    light = np.full((4, 5, 3), 200, np.uint8)
+    before = dark.copy(), light.copy()
+    if (function(light, dark), function(dark, light)) == (200, 56):
+        raise Todo("the bug is still there: compare a dark picture with a light one.")
+    expect_close(
+        function(light, dark), 200, "the difference of 200 and 0 everywhere", 1e-3, "Is it a mean?"
+    )
+    expect_close(
+        function(dark, light),
+        200,
+        "the difference of 0 and 200 everywhere",
+        1e-3,
+        "In 8 bits 0 - 200 is 56: numbers below 0 start again from 255. Make the values signed "
+        "before you subtract.",
+    )
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 256, (2, 6, 7, 3), dtype=np.uint8)
+    expect_close(
+        function(one, other),
+        np.abs(one.astype(float) - other).mean(),
+        "the mean absolute difference of two random pictures",
+        1e-3,
+        "Take the absolute value before the mean, and average over all values.",
+    )
+    expect(
+        np.array_equal(dark, before[0]) and np.array_equal(light, before[1]),
+        "your function changes the pictures it is given; work on copies.",
+    )
+    return "the same difference both ways, as it should be."

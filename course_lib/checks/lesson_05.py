@@ -1,0 +1,143 @@
+"""Checks of lesson 05, "Colorize any photograph"."""
+
+import numpy as np
+import torch
+from skimage.color import lab2rgb
+from torch import Tensor
+
+from course_lib.checks.report import Todo, TryAgain, check, expect, expect_array, expect_close
+from course_lib.inference import upsample_ab
+from course_lib.lab import lab_to_rgb, lightness, merge_lab, rgb_to_lab
+
+
+def _test_picture(height: int = 24, width: int = 36) -> np.ndarray:
+    """A small picture with soft colours and sharp edges, all inside the gamut."""
+    y, x = np.mgrid[:height, :width]
+    L = 35 + 30 * ((x // 6 + y // 4) % 2) + 5 * np.sin(x / 5)
+    ab = np.stack([12 * np.cos(y / 7), 15 * np.sin(x / 9)], axis=-1)
+    return lab_to_rgb(np.concatenate([L[..., None], ab], axis=-1).astype(np.float32))
+
+
+def _small_ab() -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return torch.randn(1, 2, 6, 9, generator=generator) * 12
+
+
+def _expect_picture(got, shape: tuple[int, ...], what: str) -> np.ndarray:
+    values = expect_array(got, shape, what)
+    expect(
+        values.dtype == np.uint8,
+        f"{what}: expected uint8 values in 0..255, got {values.dtype}. "
+        "cl.lab_to_rgb returns just that.",
+    )
+    return values.astype(float)
+
+
+@check
+def keep_lightness(function):
+    """Whether ab is enlarged and joined with the photograph's own L."""
+    rgb, ab = _test_picture(), _small_ab()
+    L = lightness(rgb)
+    truth = lab_to_rgb(merge_lab(L, upsample_ab(ab, ab[:, :1], L, guided=False)))
+    out = _expect_picture(function(rgb.copy(), ab.clone()), rgb.shape, "the coloured picture")
+    if np.abs(out - truth).mean() > 0.5:
+        own = np.abs(lightness(out.astype(np.uint8)) - L).mean()
+        expect(
+            own < 2,
+            f"the lightness of your picture is off by {own:.0f} on average. Join the enlarged "
+            "ab with the L of the photograph itself, not with anything that was made small.",
+        )
+        swapped = lab_to_rgb(merge_lab(L, upsample_ab(ab.flip(1), ab[:, :1], L, guided=False)))
+        expect(
+            np.abs(out - swapped).mean() > 0.5,
+            "a and b have changed places: a comes first, then b.",
+        )
+        raise TryAgain(
+            f"the colours are off by {np.abs(out - truth).mean():.1f} levels on average. Enlarge "
+            'with F.interpolate(..., mode="bilinear", align_corners=False), to (H, W).'
+        )
+    return "sharp as the photograph, coloured by the network."
+
+
+@check
+def stronger_colours(function):
+    """Whether chroma is scaled in Lab, and lightness kept."""
+    rgb = _test_picture()
+    lab = rgb_to_lab(rgb)
+    for factor in (1.5, 0.0, 1.0):
+        truth = lab_to_rgb(lab * np.array([1, factor, factor], np.float32)).astype(float)
+        what = f"the picture at factor {factor}"
+        out = _expect_picture(function(rgb.copy(), factor), rgb.shape, what)
+        moved = np.abs(lightness(out.astype(np.uint8)) - lab[..., 0]).mean()
+        expect(
+            moved < 1,
+            f"{what}: its lightness moved by {moved:.0f} on average. Scale a and b only, in Lab; "
+            "L stays as it is.",
+        )
+        error = np.abs(out - truth).mean()
+        expect(
+            error < 0.6,
+            f"{what}: colours are off by {error:.1f} levels on average. Multiply a and b of Lab "
+            "by the factor, both alike; in RGB or HSV the hue and lightness move too.",
+        )
+    return "chroma scaled, lightness kept, and factor 0 is gray."
+
+
+@check
+def sharpest(prediction):
+    """Whether the learner knows which filter leaves the photograph's detail alone."""
+    names = ("before", "after", "ab only")
+    expect(
+        isinstance(prediction, str) and prediction.strip().lower() in names,
+        f"answer with one of {', '.join(map(repr, names))}; got {prediction!r}.",
+    )
+    answer = prediction.strip().lower()
+    expect(
+        answer == "ab only" or answer == "before",
+        "a filter on the finished picture blurs its lightness, and the eye reads detail from "
+        "lightness. Run the next cell and compare the numbers.",
+    )
+    expect(
+        answer == "ab only",
+        "filtering before does lose detail here, because the filtered picture's own L is kept. "
+        "Run the next cell and compare the numbers.",
+    )
+    return "lightness carries the detail; ab can be smoothed freely."
+
+
+@check
+def network_input(function):
+    """Whether the network is fed lightness, in 0..100, of a colour photograph."""
+    rgb = _test_picture()
+    L = lightness(rgb)
+    red = rgb[..., 0] * (100 / 255)
+    out = function(rgb.copy())
+    if isinstance(out, Tensor):
+        expect(
+            out.dtype == torch.float32,
+            f"expected a float32 tensor, as the network's weights are, got {out.dtype}.",
+        )
+    else:
+        raise TryAgain(f"expected a torch tensor, got {type(out).__name__}; use torch.from_numpy.")
+    values = expect_array(out, (1, 1, *L.shape), "the network's input")[0, 0]
+    if np.abs(values - red).mean() < 0.5:
+        raise Todo("the bug is still there: give this function a red picture and a green one.")
+    expect(
+        values.max() > 2,
+        f"expected L in 0..100, got values in {values.min():.2f}..{values.max():.2f}. "
+        "The network scales its input itself.",
+    )
+    gray = lab2rgb(merge_lab(L, np.zeros((*L.shape, 2), np.float32)))[..., 0] * 100
+    expect(
+        np.abs(values - gray).mean() > 0.5,
+        "those are gray values of sRGB, scaled to 0..100; L of Lab is lighter in the shadows. "
+        "Use cl.rgb_to_lab.",
+    )
+    expect_close(
+        values,
+        L,
+        "L",
+        0.05,
+        "L is the first of the three channels that cl.rgb_to_lab returns.",
+    )
+    return "lightness in, lightness only."

@@ -1,0 +1,154 @@
+"""How a check speaks: [todo] for an untouched stub, [ok], or [try again] with the reason."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class TryAgain(Exception):  # noqa: N818, it is no error of the program
+    """An answer is not right; the message says what was expected and what came."""
+
+
+class Todo(Exception):  # noqa: N818, likewise
+    """An exercise is untouched: the bug that is to be found is still there."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check finds.
+
+    Attributes
+    ----------
+    status : {"todo", "ok", "try again"}
+        Untouched stub, right, or not yet right.
+    message : str
+        For the learner: one or two sentences.
+    """
+
+    status: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"[{self.status}] {self.message}"
+
+
+class Check(Protocol):
+    """A check as `check` makes it: call it to print the result, or ask for it with `grade`."""
+
+    def __call__(self, *answers: Any) -> None:
+        """Print the result."""
+
+    def grade(self, *answers: Any) -> Result:
+        """Return the result: for tests and for marking."""
+
+
+def check(judge: Callable[..., str]) -> Check:
+    """Turn a judge of answers into a check.
+
+    Parameters
+    ----------
+    judge : callable
+        Takes the learner's answers (functions or values). Returns what to say of a right
+        answer; raises `TryAgain` for a wrong one, `Todo` for a bug that nobody has touched.
+
+    Returns
+    -------
+    Check
+        An answer that is still ``...``, or a function that raises NotImplementedError, is to
+        do. Any other exception out of the learner's code makes it "try again" too.
+    """
+
+    def grade(*answers: Any) -> Result:
+        if any(answer is ... for answer in answers):
+            return Result("todo", "replace the three dots by your answer, then run this again.")
+        try:
+            return Result("ok", judge(*answers))
+        except NotImplementedError:
+            return Result("todo", "write your code where the cell above says so, then run both.")
+        except Todo as reason:
+            return Result("todo", str(reason))
+        except TryAgain as reason:
+            return Result("try again", str(reason))
+        except Exception as error:  # whatever the learner's code raises is for the learner
+            return Result(
+                "try again",
+                f"your code stopped with {type(error).__name__}: {error}",
+            )
+
+    @functools.wraps(judge)
+    def run(*answers: Any) -> None:
+        print(grade(*answers))
+
+    run.grade = grade
+    return run
+
+
+def expect(condition: bool, message: str) -> None:
+    """Raise `TryAgain` with the message unless the condition holds."""
+    if not condition:
+        raise TryAgain(message)
+
+
+def expect_array(got: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """The answer as an array of finite numbers in the expected shape.
+
+    Parameters
+    ----------
+    got : array or torch.Tensor
+        The learner's result.
+    shape : tuple of int
+        What its shape must be.
+    what : str
+        What to call it in the message.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    TryAgain
+        If it is something else; the message says what came.
+    """
+    if got is None:
+        raise TryAgain(f"{what} is None: does your function end in return?")
+    if hasattr(got, "detach"):
+        got = got.detach().cpu().numpy()
+    values = np.asarray(got)
+    if values.dtype == object or not (
+        np.issubdtype(values.dtype, np.number) or values.dtype == bool
+    ):
+        raise TryAgain(f"{what}: expected an array of numbers, got {type(got).__name__}")
+    if values.shape != shape:
+        raise TryAgain(f"{what}: expected shape {shape}, got {values.shape}")
+    if not np.isfinite(values).all():
+        raise TryAgain(f"{what} holds values that are not finite (nan or infinity)")
+    return values
+
+
+def expect_close(got: Any, expected: Any, what: str, tolerance: float, hint: str = "") -> None:
+    """Raise `TryAgain` unless all values agree within a tolerance.
+
+    Parameters
+    ----------
+    got, expected : number or array
+        The learner's result, and the truth; of one shape.
+    what : str
+        What to call it in the message.
+    tolerance : float
+        Largest absolute difference.
+    hint : str
+        Added to the message.
+    """
+    truth = np.asarray(expected, dtype=np.float64)
+    values = expect_array(got, truth.shape, what).astype(np.float64)
+    error = np.abs(values - truth)
+    if error.size and error.max() > tolerance:
+        place = np.unravel_index(error.argmax(), error.shape)
+        where = f" at {tuple(int(i) for i in place)}" if place else ""
+        raise TryAgain(
+            f"{what}{where}: expected {truth[place]:.4g}, got {values[place]:.4g}. {hint}".rstrip()
+        )

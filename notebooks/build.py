@@ -1,0 +1,210 @@
+"""Build the lessons: notebooks/src/NAME.py to notebooks/NAME.ipynb.
+
+    python notebooks/build.py                 every lesson, as learners get it, executed
+    python notebooks/build.py 05_inference    that lesson alone
+    python notebooks/build.py --solved        with the solutions in, into notebooks/solved/
+    python notebooks/build.py --check         are the committed notebooks those of the sources?
+
+A source is a solved lesson in jupytext's py:percent form. What the build makes of its cells
+follows from their tags:
+
+exercise   code with a solution between ``### BEGIN SOLUTION`` and ``### END SOLUTION``. Learners
+           get a stub instead, and the solution in a fold after the hint. Where they are to find
+           a bug, the solution is followed by ``### STUB`` and the faulty code, commented out.
+check      code that checks the exercise before it: prints [todo], [ok] or [try again].
+hint       Markdown, the exercise's hint; shown in a fold.
+assertion  code that holds the prose to what it claims; its source is folded away.
+
+Other tags are nbval's.
+"""
+
+import argparse
+import ast
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+
+NOTEBOOKS = Path(__file__).resolve().parent
+SOURCES = NOTEBOOKS / "src"
+SOLVED = NOTEBOOKS / "solved"
+
+#: Seconds that one cell may take.
+CELL_TIMEOUT = 120
+
+SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.M | re.S)
+
+
+STUB = re.compile(r"^[ \t]*### STUB\n", re.M)
+
+
+def _stub(match: re.Match) -> str:
+    """What stands in a solution's place.
+
+    The stub that the source gives; else in a function an exception, and outside of one
+    unanswered names.
+    """
+    indent, body = match.groups()
+    if STUB.search(body):
+        return re.sub(r"^([ \t]*)# ?", r"\1", STUB.split(body)[1], flags=re.M)
+    if indent:
+        return f"{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError\n"
+    targets = [node.targets[0] for node in ast.parse(body).body if isinstance(node, ast.Assign)]
+    if not targets:
+        raise ValueError(f"a solution outside a function must assign an answer:\n{body}")
+    return "".join(f"{target.id} = ...  # YOUR ANSWER HERE\n" for target in targets)
+
+
+def clear_solution(code: str) -> str:
+    """A solved exercise's code with stubs in the solutions' place.
+
+    Parameters
+    ----------
+    code : str
+        With at least one region between ``### BEGIN SOLUTION`` and ``### END SOLUTION``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If there is no such region, or one does not end.
+    """
+    cleared, count = SOLUTION.subn(_stub, code + "\n")
+    if not count or "### BEGIN" in cleared or "### END" in cleared:
+        raise ValueError(f"no solution between BEGIN and END, or one that does not end:\n{code}")
+    return cleared.rstrip("\n")
+
+
+def show_solution(code: str) -> str:
+    """A solved exercise's code without the markers around its solution, and without a stub."""
+    return SOLUTION.sub(lambda match: STUB.split(match[2])[0], code + "\n").rstrip("\n")
+
+
+def _fold(title: str, text: str) -> str:
+    return f"<details>\n<summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def _answer(code: str) -> NotebookNode:
+    # the stub's docstring stands above already: the answer is the solution alone
+    solutions = [STUB.split(body)[0] for _, body in SOLUTION.findall(code + "\n")]
+    bodies = [textwrap.dedent(body).rstrip() for body in solutions]
+    text = "```python\n" + "\n\n".join(bodies) + "\n```"
+    return new_markdown_cell(_fold("Answer", text), metadata={"tags": ["answer"]})
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def make_notebook(source: Path, *, solved: bool = False) -> NotebookNode:
+    """The notebook of a lesson, not executed.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        A py:percent file.
+    solved : bool
+        Leave the solutions in.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The same for the same source, to the last byte.
+    """
+    cells, solution = [], None
+    for cell in jupytext.read(source).cells:
+        tags = _tags(cell)
+        if "exercise" in tags:
+            solution = cell.source
+            cell.source = show_solution(solution) if solved else clear_solution(solution)
+        if "assertion" in tags:
+            cell.metadata["jupyter"] = {"source_hidden": True}
+        if "hint" in tags:
+            cell.source = _fold("Hint", cell.source)
+        cells.append(cell)
+        if "hint" in tags:
+            if solution is None:
+                raise ValueError(f"{source.name}: a hint without an exercise before it")
+            cells.append(_answer(solution))
+            solution = None
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number:03}"
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def execute(notebook: NotebookNode) -> None:
+    """Run a notebook in place, as "Run All" in the folder of the lessons does."""
+    metadata = dict(notebook.metadata)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        record_timing=False,
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    )
+    client.execute()
+    # execution notes the Python version and widgets' state, which differ between machines
+    notebook.metadata = nbformat.from_dict(metadata)
+
+
+def is_fresh(source: Path) -> bool:
+    """Whether the committed notebook's cells, outputs aside, are those of its source."""
+    target = NOTEBOOKS / f"{source.stem}.ipynb"
+    if not target.exists():
+        return False
+    committed = nbformat.read(target, as_version=4)
+
+    def content(notebook: NotebookNode) -> list:
+        return [(c.id, c.cell_type, c.source, dict(c.metadata)) for c in notebook.cells]
+
+    return content(committed) == content(make_notebook(source))
+
+
+def lessons(names: list[str] | None = None) -> list[Path]:
+    """Sources of the lessons, in order; of some of them if names are given."""
+    found = sorted(SOURCES.glob("[0-9]*.py"))
+    unknown = set(names or ()) - {path.stem for path in found}
+    if unknown:
+        raise SystemExit(
+            f"no lesson {', '.join(sorted(unknown))}; there are "
+            + ", ".join(path.stem for path in found)
+        )
+    return [path for path in found if not names or path.stem in names]
+
+
+def main() -> None:
+    """Build or check, as the command line asks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("lessons", nargs="*", help="names such as 05_inference (default: all)")
+    parser.add_argument("--solved", action="store_true", help="into notebooks/solved/")
+    parser.add_argument("--check", action="store_true", help="build nothing; exit 1 if stale")
+    options = parser.parse_args()
+    sources = lessons(options.lessons)
+    if options.check:
+        stale = [path.stem for path in sources if not is_fresh(path)]
+        if stale:
+            sys.exit(f"stale: {', '.join(stale)}; run: make notebooks")
+        return
+    folder = SOLVED if options.solved else NOTEBOOKS
+    folder.mkdir(exist_ok=True)
+    for source in sources:
+        notebook = make_notebook(source, solved=options.solved)
+        execute(notebook)
+        nbformat.write(notebook, folder / f"{source.stem}.ipynb")
+        print(f"{source.stem}: {len(notebook.cells)} cells")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,634 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Colorize any photograph
+#
+# A trained network is not yet a tool. It wants a small gray square of numbers; you have a
+# photograph of twelve megapixels, a folder of scans, a palette PNG from 1998. This lesson is about
+# everything around the network: what goes in, what comes out, and how to tell whether it is any
+# good.
+#
+# **You will do**
+#
+# - follow one photograph through the network, step by step, and back to its full size;
+# - read files of every kind, and colour a whole folder, from Python and from the command line;
+# - adjust saturation and colour temperature, and filter before and after;
+# - measure two networks against the gray picture, and look at where they fail.
+#
+# **You will learn**
+#
+# - why a network that sees 128 pixels can colour a large photograph without blur;
+# - why its colours stop at edges that it never saw sharply;
+# - why one number is not enough to judge a colouring.
+#
+# **You need** lesson 00. Lab, the colour space with lightness *L* and colour *a*, *b*, is lesson
+# 02's subject; here it is enough that L is the gray picture and ab is what gray lacks.
+#
+# **Time** about 75 minutes: 40 of reading, 35 of exercises. The computer needs about a minute.
+
+# %%
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+import course_lib as cl
+from course_lib.checks import lesson_05 as check
+from course_lib.plotting import show_pictures
+
+# %% [markdown]
+# ## 1. From a photograph to the network's input
+#
+# We take a photograph whose colours we know, and throw them away. So there is something to compare
+# with at the end. The network never sees the colours.
+
+# %%
+photo = cl.load_photo("scenes/autumn-mountain")
+gray = cl.to_gray(photo)
+show_pictures(
+    [photo, gray],
+    ["what the camera saw", "what we keep"],
+    "An autumn meadow below a mountain ridge, in colour and in gray.",
+)
+print(photo.shape, photo.dtype)
+
+# %% [markdown]
+# Both have three channels; in the gray one they are equal. What the network wants is one channel,
+# lightness **L** of Lab, from 0 (black) to 100 (white).
+
+# %%
+L = cl.rgb_to_lab(gray)[..., 0]
+print("L:", L.shape, f"from {L.min():.0f} to {L.max():.0f}")
+
+# %% [markdown]
+# The network knows things at the scale at which it met them in training. A tree that fills the
+# picture is not a tree to a network that only ever saw trees of 30 pixels. So every network has a
+# size at which it is best used, and ours carries it along.
+
+# %%
+net = cl.eccv16()
+print("input size:", net.input_size, "pixels on the shorter side")
+print("parameters:", f"{sum(p.numel() for p in net.parameters()):,}")
+
+# %% [markdown]
+# Inside, the network halves the picture three times. Sides that are multiples of 8 come through
+# that without a remainder, so we round to one.
+
+# %%
+height, width = photo.shape[:2]
+scale = net.input_size / min(height, width)
+small_height, small_width = (8 * round(side * scale / 8) for side in (height, width))
+small = Image.fromarray(gray).resize((small_width, small_height), Image.Resampling.BICUBIC)
+small_l = torch.from_numpy(cl.rgb_to_lab(np.asarray(small))[..., 0])[None, None]
+print("to the network:", tuple(small_l.shape), small_l.dtype)
+
+# %% [markdown]
+# Four axes: pictures, channels, rows, columns. The two `None` made the first two, because networks
+# take batches. That is all the preprocessing there is.
+#
+# ## 2. Through the network and out
+
+# %%
+with torch.inference_mode():
+    ab = net(small_l)
+print("from the network:", tuple(ab.shape))
+print(f"a from {ab[0, 0].min():.0f} to {ab[0, 0].max():.0f}")
+print(f"b from {ab[0, 1].min():.0f} to {ab[0, 1].max():.0f}")
+
+# %% [markdown]
+# Two numbers for every pixel. *a* runs from green to red, *b* from blue to yellow, and 0 is gray in
+# both. Let us look at them: first each alone, as gray pictures, then together with L.
+
+# %%
+small_ab = ab[0].permute(1, 2, 0).numpy()
+small_colour = cl.lab_to_rgb(np.dstack([small_l[0, 0].numpy(), small_ab]))
+as_gray = np.clip(small_ab / 120 + 0.5, 0, 1)
+show_pictures(
+    [small_l[0, 0].numpy() / 100, as_gray[..., 0], as_gray[..., 1], small_colour],
+    ["L, went in", "a, came out", "b, came out", "all three"],
+    "Four small pictures: lightness with all detail, the soft clouds of a and of b, "
+    "and the small coloured picture they make together.",
+)
+
+# %% [markdown]
+# L is crisp; a and b are soft clouds. The network answers on a grid four times coarser than its
+# input, and enlarges that. It does not matter, as lesson 02 shows: eyes are forgiving about the
+# sharpness of colour, and not at all about the sharpness of lightness.
+#
+# ## 3. Back to full size: keep the photograph's own L
+#
+# The obvious way is to enlarge the small coloured picture. The better way is to enlarge **ab only**
+# and to join it with the L of the photograph, which was sharp all along.
+
+# %%
+enlarged = np.asarray(
+    Image.fromarray(small_colour).resize((width, height), Image.Resampling.BICUBIC)
+)
+large_ab = F.interpolate(ab, (height, width), mode="bilinear", align_corners=False)
+joined = cl.lab_to_rgb(np.dstack([L, large_ab[0].permute(1, 2, 0).numpy()]))
+
+
+def detail(rgb):
+    """Mean difference of neighbouring pixels' lightness: how much fine detail there is."""
+    return np.abs(np.diff(cl.rgb_to_lab(rgb)[..., 0], axis=1)).mean()
+
+
+for name, picture in {"photograph": gray, "enlarged": enlarged, "own L kept": joined}.items():
+    print(f"{name:10}  detail {detail(picture):.1f}")
+
+# %% tags=["assertion"]
+assert detail(enlarged) < 0.5 * detail(gray)
+assert abs(detail(joined) / detail(gray) - 1) < 0.05
+
+# %%
+window = np.s_[120:300, 330:600]
+show_pictures(
+    [gray[window], enlarged[window], joined[window]],
+    ["the photograph", "enlarged: blurred", "own L kept: sharp"],
+    "A part of the meadow three times: gray and sharp, coloured and blurred, coloured and sharp.",
+)
+
+# %% [markdown]
+# This answers a question that is asked in public again and again: *how do I colorize a photograph
+# larger than 256 pixels without blur?* Never take the lightness from the network's size.
+#
+# ### Exercise 1: keep the lightness
+#
+# *Easy, 10 minutes.* Write that step as a function. You have just seen all its pieces.
+
+
+# %% tags=["exercise"]
+def keep_lightness(rgb, ab):
+    """Join a photograph's own L with colours that a network predicted at a smaller size.
+
+    rgb: (H, W, 3) uint8. ab: tensor (1, 2, h, w), Lab units.
+    Returns (H, W, 3) uint8.
+    """
+    ### BEGIN SOLUTION
+    L = cl.rgb_to_lab(rgb)[..., 0]
+    large = F.interpolate(ab, L.shape, mode="bilinear", align_corners=False)
+    return cl.lab_to_rgb(np.dstack([L, large[0].permute(1, 2, 0).numpy()]))
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check.keep_lightness(keep_lightness)
+
+# %% [markdown] tags=["hint"]
+# Three steps: L from `cl.rgb_to_lab`, ab to the size of L with `F.interpolate`, and both into
+# `cl.lab_to_rgb`. A tensor (1, 2, H, W) becomes an array (H, W, 2) with
+# `[0].permute(1, 2, 0).numpy()`.
+
+# %% [markdown]
+# ## 4. Colours that stop at edges
+#
+# Enlarging ab bilinearly leaves a seam: beside every edge of the photograph the colours of both
+# sides mix. How much does that cost? Here is an experiment that needs no network: take the *true*
+# ab of the photograph, shrink it to the network's size, and bring it back in two ways. What is lost
+# is the fault of the enlarging alone.
+
+# %%
+from course_lib.inference import upsample_ab
+from course_lib.metrics import psnr
+
+true_ab = torch.from_numpy(cl.rgb_to_lab(photo)[..., 1:]).permute(2, 0, 1)[None]
+shrunk = F.interpolate(true_ab, small_l.shape[-2:], mode="bilinear", antialias=True)
+for guided in (False, True):
+    back = upsample_ab(shrunk, small_l, L, guided=guided)
+    quality = psnr(cl.lab_to_rgb(np.dstack([L, back])), photo)
+    print(f"guided={guided!s:5}  PSNR {quality:.1f} dB")
+
+# %% [markdown]
+# PSNR is a measure of likeness, in decibels: 6 dB more is half the error, and above 30 dB most
+# people see no difference. Two things to take away. First, both numbers are far above what any
+# colorization network reaches, so the small size of the network's answer is not what limits it.
+# Second, the *guided* way is ahead.
+#
+# The guided filter (He and Sun, 2015) does not enlarge ab itself. In a small window around each
+# pixel it writes ab as `scale * L + shift`, enlarges `scale` and `shift`, and applies them to the
+# photograph's large L. Where L has an edge, ab then gets one in the very same place. In code it is
+# two means and a division: see `course_lib.inference.guided_coefficients`.
+
+# %%
+window = np.s_[0:120, 560:740]
+versions = [upsample_ab(ab, small_l, L, guided=g) for g in (False, True)]
+bilinear, guided = (cl.lab_to_rgb(np.dstack([L, v])) for v in versions)
+show_pictures(
+    [gray[window], bilinear[window], guided[window]],
+    ["the photograph", "bilinear ab", "guided ab"],
+    "The ridge against the sky three times: gray, with colour that spills over the ridge, "
+    "and with colour that stops at it.",
+)
+
+# %% [markdown]
+# Look at the line where mountain meets sky. With bilinear ab a band of sky colour lies on the rock,
+# or the other way round; with the guide it is gone.
+#
+# You have now built the whole of `cl.colorize`. From here on we use it: it does these steps, guided,
+# in bands of rows, so that even a very large photograph needs little memory.
+
+# %%
+show_pictures(
+    [gray, cl.colorize(gray, net), photo],
+    ["gray", "cl.colorize(gray, net)", "truth"],
+    "The meadow in gray, coloured by the network, and as the camera saw it.",
+)
+
+# %% tags=["assertion"]
+assert np.abs(cl.colorize(gray, net).astype(int) - guided).mean() < 1
+
+# %% [markdown]
+# ## 5. Any size, any file
+#
+# `size` sets the shorter side at which the network looks. Larger is not better: it makes things
+# larger than they were in training, and the network loses the whole picture out of sight.
+
+# %%
+flower = cl.to_gray(cl.load_photo("scenes/yellow-flower"))
+sizes = (32, 64, 128, 256)
+show_pictures(
+    [cl.colorize(flower, net, size=size) for size in sizes],
+    [f"size={size}" for size in sizes],
+    "One flower coloured at four network sizes: the colours change with the size.",
+)
+
+# %% [markdown]
+# Same photograph, same network, four answers. Which is best depends on how large the subject is in
+# the picture; `net.input_size` is the one that did best on validation photographs.
+#
+# Files come in more kinds than sizes. Many tutorials crash on the first palette PNG, or colour it
+# wrongly without a word. Let us make one small photograph into six kinds of files, in memory.
+
+# %%
+import io
+
+
+def as_file(picture, kind, **options):
+    """The bytes of a picture file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+small_photo = Image.fromarray(gray).resize((240, 150))
+sideways = Image.Exif()
+sideways[0x0112] = 6  # "turn me a quarter to the right"
+transparent = small_photo.convert("RGBA")
+transparent.putalpha(Image.linear_gradient("L").resize((240, 150)))
+sixteen = Image.fromarray(np.asarray(small_photo.convert("L")).astype(np.uint16) * 257)
+
+# %%
+files = {
+    "gray JPEG": as_file(small_photo.convert("L"), "JPEG"),
+    "palette PNG": as_file(small_photo.quantize(64), "PNG"),
+    "RGBA PNG": as_file(transparent, "PNG"),
+    "16-bit PNG": as_file(sixteen, "PNG"),
+    "CMYK JPEG": as_file(small_photo.convert("CMYK"), "JPEG"),
+    "JPEG to be turned": as_file(small_photo.rotate(90, expand=True), "JPEG", exif=sideways),
+}
+loaded = {kind: cl.load_image(content) for kind, content in files.items()}
+show_pictures(
+    [cl.colorize(picture, net) for picture in loaded.values()],
+    list(loaded),
+    "The same small photograph out of six kinds of files, all coloured alike and upright; the one "
+    "with transparency fades to white.",
+    columns=3,
+)
+
+# %% tags=["assertion"]
+assert {picture.shape for picture in loaded.values()} == {(150, 240, 3)}
+for kind in ("palette PNG", "16-bit PNG", "CMYK JPEG", "JPEG to be turned"):
+    assert np.abs(loaded[kind].astype(int) - loaded["gray JPEG"]).mean() < 8, kind
+
+# %% [markdown]
+# One function, one result: an array (H, W, 3) of 8-bit sRGB, upright, transparency over white. What
+# cannot be read gets one plain sentence, and so does whoever catches it.
+
+# %%
+bad = {"cut short": files["gray JPEG"][:700], "empty": b"", "no picture": b"Dear diary, ..."}
+for name, content in bad.items():
+    try:
+        cl.load_image(content)
+    except cl.ImageError as error:
+        print(f"{name}: {str(error).split('(')[0].strip()}")
+
+# %% [markdown]
+# ### Exercise 2: find the bug
+#
+# *Medium, 10 minutes.* The function below stood, in other words, in a widely read tutorial. It runs,
+# and on gray photographs its results look fine. Give it a *colour* photograph, and the network sees
+# something it was never trained on. Find out what, and mend it.
+
+
+# %% tags=["exercise"]
+def network_input(rgb):
+    """Lightness of any photograph as the network wants it.
+
+    rgb: (H, W, 3) uint8, gray or in colour.
+    Returns a float32 tensor (1, 1, H, W), L in 0..100.
+    """
+    ### BEGIN SOLUTION
+    channel = cl.rgb_to_lab(rgb)[..., 0]
+    ### STUB
+    # channel = rgb[..., 0] * np.float32(100 / 255)
+    ### END SOLUTION
+    return torch.from_numpy(channel)[None, None]
+
+
+# %% tags=["check"]
+check.network_input(network_input)
+
+# %% [markdown] tags=["hint"]
+# What is `rgb[..., 0]`? For a gray picture all three channels are equal, so any of them looks like
+# lightness. For a red flower it does not. And even for gray: sRGB's value 50 of 100 is not L = 50.
+
+# %% [markdown]
+# ## 6. Both networks, side by side
+#
+# The course has two networks. **ECCV16** picks colours from 313 classes and leans toward strong ones
+# on purpose; **SIGGRAPH17** predicts two numbers a pixel and, where it is unsure, stays near gray.
+# Lessons 03 and 04 open them up. Here we only look.
+
+# %%
+siggraph = cl.siggraph17()
+names = ["scenes/forest-path", "scenes/rowing-boats", "scenes/two-dogs"]
+rows, titles = [], []
+for name in names:
+    truth = cl.load_photo(name)
+    known = cl.to_gray(truth)
+    rows += [known, cl.colorize(known, net), cl.colorize(known, siggraph), truth]
+    titles += ["gray", "ECCV16", "SIGGRAPH17", "truth"]
+show_pictures(
+    rows,
+    titles,
+    "Three photographs in gray, coloured by ECCV16, coloured by SIGGRAPH17, and in truth.",
+    columns=4,
+)
+
+# %% [markdown]
+# Neither is right everywhere, and they err differently. ECCV16's colours are stronger, and where it
+# is wrong it is boldly wrong; SIGGRAPH17's are calmer. Both are small networks trained for an hour
+# or so on two processor cores. The published ones, eight times as large and trained for days, are
+# one word away where there is a network connection: `cl.eccv16(weights="official")`.
+#
+# ## 7. Saturation and colour temperature
+#
+# A colouring is an opinion, and you may adjust it. **Saturation** multiplies a and b; **temperature**
+# changes the colour of the light. Both leave L alone.
+
+# %%
+coloured = cl.colorize(gray, net)
+factors = (0, 0.5, 1, 1.5)
+kelvins = (4500, 6504, 9000, 15000)
+show_pictures(
+    [cl.set_saturation(coloured, f) for f in factors]
+    + [cl.set_temperature(coloured, k) for k in kelvins],
+    [f"saturation {f}" for f in factors] + [f"{k} K" for k in kelvins],
+    "Above, the meadow from gray to strong colours; below, in light from warm to cool.",
+    columns=4,
+)
+
+# %% tags=["assertion"]
+moved = cl.rgb_to_lab(cl.set_temperature(coloured, 9000))[..., 0] - L
+assert np.abs(moved).mean() < 1
+
+# %% [markdown]
+# 6504 kelvin is the white of an ordinary screen, so it changes nothing. Lower is warmer light, like
+# a lamp; higher is cooler, like shade on a clear day.
+#
+# ### Exercise 3: saturation
+#
+# *Medium, 10 minutes.* Write saturation yourself. The trap is to do it on RGB.
+
+
+# %% tags=["exercise"]
+def stronger_colours(rgb, factor):
+    """Multiply the chroma of a picture; its lightness stays.
+
+    rgb: (H, W, 3) uint8. factor: 0 makes it gray, 1 changes nothing, 2 doubles the chroma.
+    Returns (H, W, 3) uint8.
+    """
+    ### BEGIN SOLUTION
+    lab = cl.rgb_to_lab(rgb)
+    lab[..., 1:] *= factor
+    return cl.lab_to_rgb(lab)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check.stronger_colours(stronger_colours)
+
+# %% [markdown] tags=["hint"]
+# In Lab chroma is the length of (a, b). Convert, multiply two of the three channels, convert back.
+
+# %% [markdown]
+# ## 8. Filters, before and after
+#
+# Old photographs are noisy, and a network takes noise for texture. scikit-image has the classic
+# remedies: a **Gaussian** filter averages over a neighbourhood; a **bilateral** filter averages over
+# those neighbours that have a similar value, and so leaves edges standing. We add noise to a
+# photograph and try.
+
+# %%
+from skimage.filters import gaussian
+from skimage.restoration import denoise_bilateral
+
+boats = cl.to_gray(cl.load_photo("scenes/rowing-boats"))[::2, ::2]
+noise = np.random.default_rng(0).normal(0, 20, boats.shape[:2])
+noisy = np.clip(boats + noise[..., None], 0, 255).astype(np.uint8)
+
+blurred = gaussian(noisy, sigma=1.5, channel_axis=2)
+bilateral = denoise_bilateral(noisy[..., 0], sigma_color=0.2, sigma_spatial=2)
+filtered = {
+    "noisy": noisy,
+    "Gaussian first": cl.load_image(blurred),
+    "bilateral first": cl.load_image(bilateral),
+}
+show_pictures(
+    [cl.colorize(picture, net) for picture in filtered.values()],
+    list(filtered),
+    "Boats on a lake coloured three times: from the noisy picture, from a blurred one, and from one "
+    "filtered bilaterally, where edges stayed.",
+)
+
+# %% [markdown]
+# The bilateral filter takes away most of the noise and keeps the boats' outlines; the Gaussian makes
+# everything soft. Both change the photograph itself, though.
+#
+# ### Exercise 4: predict, then run
+#
+# *Easy, 5 minutes.* Suppose we blur with a Gaussian in one of three places: the gray photograph
+# *before* the network, the finished picture *after* it, or the *ab only*, between network and
+# joining. Which way does the result keep the detail of the photograph? Answer `"before"`,
+# `"after"` or `"ab only"`, then run on.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+sharpest = "ab only"
+### END SOLUTION
+
+# %% tags=["check"]
+check.sharpest(sharpest)
+
+# %% [markdown] tags=["hint"]
+# Where does detail live: in L or in ab? Which of the three leaves that part alone?
+
+# %%
+before = cl.colorize(cl.load_image(gaussian(gray, sigma=3, channel_axis=2)), net)
+after = cl.load_image(gaussian(coloured, sigma=3, channel_axis=2))
+lab = cl.rgb_to_lab(coloured)
+lab[..., 1:] = gaussian(lab[..., 1:], sigma=3, channel_axis=2)
+ab_only = cl.lab_to_rgb(lab)
+for name, picture in {"before": before, "after": after, "ab only": ab_only}.items():
+    print(f"{name:8} detail {detail(picture):.1f} (the photograph: {detail(gray):.1f})")
+
+# %% tags=["assertion"]
+assert detail(before) < 0.5 * detail(gray) and detail(after) < 0.5 * detail(gray)
+assert abs(detail(ab_only) / detail(gray) - 1) < 0.05
+
+# %% [markdown]
+# Blur ab as you like: specks of colour vanish, detail stays. To take noise out of the network's
+# view without touching the photograph, filter a copy, predict from that, and join the ab with the
+# L you want to keep. That is exercise 1 once more.
+#
+# ## 9. A whole folder, and the command line
+#
+# What you did here by hand is one command. We make a small folder of gray photographs first.
+
+# %%
+from pathlib import Path
+
+folder = Path("out/gray")
+folder.mkdir(parents=True, exist_ok=True)
+for photo_file in cl.photos(split="test", kind="scene")[:3]:
+    cl.save_image(folder / f"{photo_file.path.stem}.jpg", cl.to_gray(photo_file.load()))
+(folder / "notes.jpg").write_text("not a picture at all")
+print(sorted(path.name for path in folder.iterdir()))
+
+# %% [markdown]
+# In a terminal you would now write
+#
+# ```
+# python -m course_lib out/gray --output out/coloured --saturation 0.9 --compare
+# ```
+#
+# The same command can be called from Python. One of the four files is broken on purpose.
+
+# %%
+from course_lib.cli import main
+
+status = main(
+    ["out/gray", "--output", "out/coloured", "--saturation", "0.9", "--compare", "--overwrite"]
+    + ["--quiet"]
+)
+print("exit status:", status)
+print(sorted(path.name for path in Path("out/coloured").iterdir()))
+
+# %% [markdown]
+# Three were coloured, the broken one was reported in one line, and the exit status 1 tells a script
+# that something failed. Without `--overwrite` existing results are left alone. The pictures are in
+# `notebooks/out/coloured`; open them in the file browser on the left.
+#
+# ## 10. Measure, against gray
+#
+# Pictures persuade, numbers remind. Every measure needs a *baseline*, and the honest baseline here
+# is the gray picture itself: a colouring that is further from the truth than no colour at all has
+# some explaining to do.
+
+# %%
+from course_lib.data.arrays import square
+from course_lib.evaluation import measure, summarize
+
+test_scenes = cl.photos(split="test", kind="scene")
+truths = [square(p.load(), 256) for p in test_scenes]
+methods = {
+    "gray": lambda picture: picture,
+    "ECCV16": lambda picture: cl.colorize(picture, net),
+    "SIGGRAPH17": lambda picture: cl.colorize(picture, siggraph),
+}
+figures = {name: measure(truths, method) for name, method in methods.items()}
+
+# %%
+print(f"{len(truths)} test photographs, centre squares of 256 x 256 pixels\n")
+print("method        PSNR   AuC raw   AuC balanced   colourfulness")
+for name, figure in figures.items():
+    mean = {key: value[0] for key, value in summarize(figure).items()}
+    print(
+        f"{name:10} {mean['psnr']:7.1f} {mean['auc_raw']:9.1f} "
+        f"{mean['auc_balanced']:14.1f} {mean['colourfulness']:15.2f}"
+    )
+
+# %% [markdown]
+# - **PSNR** compares RGB values, in dB. It prefers the cautious: gray is never far off.
+# - **AuC raw** asks how many pixels have the right ab, at every tolerance from 0 to 150.
+# - **AuC balanced** is the same with rare colours counted as much as common ones. Most of the
+#   world is grayish, so without the balance gray wins again.
+# - **Colourfulness** is the mean chroma over that of the truth: 1 is as colourful as life.
+#
+# Read them together. ECCV16 was trained to dare, and pays for it in PSNR; in the balanced measure
+# it is ahead of gray. Ten photographs are few: `python -m course_lib.evaluation` prints the same
+# table with intervals.
+
+# %% tags=["assertion"]
+means = {name: {k: v[0] for k, v in summarize(f).items()} for name, f in figures.items()}
+assert means["ECCV16"]["auc_balanced"] > means["gray"]["auc_balanced"]
+assert means["gray"]["colourfulness"] < 0.05
+assert means["ECCV16"]["psnr"] < means["gray"]["psnr"]
+
+# %%
+gain = figures["ECCV16"]["psnr"] - figures["gray"]["psnr"]
+for photo_file, value in sorted(zip(test_scenes, gain, strict=True), key=lambda pair: pair[1]):
+    print(f"{value:+5.1f} dB  {photo_file.name}")
+
+# %% [markdown]
+# The sign differs from photograph to photograph. Where the network is sure, on grass, on sky, it
+# gains. Where it guesses wrong, it loses more than gray would.
+#
+# ## 11. A gallery of failures
+#
+# @GALLERY@
+#
+# ## 12. Your own photograph
+#
+# Put a picture into the folder `notebooks`, write its name below, and run the cell. Anything that
+# you can open will do. With `None` it takes a shipped photograph that never had colours.
+
+# %%
+my_file = None  # for example "grandmother.jpg"
+mine = cl.load_image(my_file) if my_file else cl.load_photo("gray/jetty")
+show_pictures(
+    [cl.to_gray(mine), cl.colorize(mine, net), cl.colorize(mine, siggraph)],
+    ["gray", "ECCV16", "SIGGRAPH17"],
+    "A photograph in gray and with the two networks' guesses at its colours.",
+)
+
+# %% [markdown]
+# Before you post it anywhere, say that the colours are a computer's guess. Nobody knows what colour
+# the coat was.
+#
+# ## Summary
+#
+# - The network sees a small L and answers with a small ab. Enlarge **ab only**, and keep the
+#   photograph's own L: no blur at any size.
+# - The guided filter puts the colours' edges on the photograph's edges.
+# - Use a network at the scale that it was trained at.
+# - Saturation and temperature act on ab; filters on ab cost no detail.
+# - Judge with several measures, always beside the gray baseline, on photographs that were never
+#   trained on.
+# - Plausible is not true.
+#
+# ## Further reading
+#
+# - R. Zhang, P. Isola, A. A. Efros, "Colorful Image Colorization", ECCV 2016, arXiv:1603.08511.
+# - R. Zhang, J.-Y. Zhu, P. Isola, X. Geng, A. S. Lin, T. Yu, A. A. Efros, "Real-Time User-Guided
+#   Image Colorization with Learned Deep Priors", SIGGRAPH 2017, arXiv:1705.02999.
+# - K. He, J. Sun, "Fast Guided Filter", 2015, arXiv:1505.00996.
+# - C. Tomasi, R. Manduchi, "Bilateral Filtering for Gray and Color Images", ICCV 1998.
+# - M. D. Fairchild, "Color Appearance Models", 3rd edition, Wiley 2013, on colour temperature and
+#   adaptation.

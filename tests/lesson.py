@@ -1,0 +1,45 @@
+"""What a lesson defines, without running the whole of it."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import jupytext
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
+build = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(build)
+
+
+def defined_in(lesson: str, *, solved: bool = True) -> dict:
+    """Names that a lesson's imports, definitions and exercises bind.
+
+    Parameters
+    ----------
+    lesson : str
+        For example "05_inference".
+    solved : bool
+        With the solutions; False: with the learners' stubs.
+
+    Returns
+    -------
+    dict
+        Name to value: modules, functions, classes, and what exercise cells assign.
+    """
+    names: dict = {}
+    for cell in jupytext.read(build.SOURCES / f"{lesson}.py").cells:
+        if cell.cell_type != "code":
+            continue
+        code = cell.source
+        if "exercise" in cell.metadata.get("tags", []):
+            exec(build.show_solution(code) if solved else build.clear_solution(code), names)
+            continue
+        # other cells may train or draw for seconds: only what they define is wanted
+        kept = [
+            node
+            for node in ast.parse(code).body
+            if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+        ]
+        exec(compile(ast.Module(kept, []), lesson, "exec"), names)
+    return names

@@ -1,0 +1,207 @@
+"""Guards over the lessons that nbval does not stand: form, freshness, solved notebooks."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+from lesson import NOTEBOOKS, build
+
+ROOT = NOTEBOOKS.parent
+SOURCES = build.lessons()
+TAGS = {"exercise", "check", "hint", "answer", "assertion"} | {
+    "nbval-ignore-output",
+    "nbval-check-output",
+    "nbval-skip",
+    "raises-exception",
+}
+MEGABYTES = 1.5
+
+each_lesson = pytest.mark.parametrize("name", [path.stem for path in SOURCES])
+
+
+def read(name):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def printed(cell):
+    return "".join(o.text for o in cell.outputs if o.output_type == "stream")
+
+
+def pictures(output):
+    return [kind for kind in output.get("data", {}) if kind.startswith("image/")]
+
+
+def prose(notebook):
+    text = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    return re.sub(r"```.*?```", "", text, flags=re.S)
+
+
+def test_every_source_has_its_notebook_and_no_notebook_is_left_over():
+    assert {p.stem for p in SOURCES} == {p.stem for p in NOTEBOOKS.glob("*.ipynb")}
+    assert SOURCES
+
+
+@each_lesson
+def test_the_committed_notebook_is_fresh(name):
+    assert build.is_fresh(build.SOURCES / f"{name}.py"), "run: make notebooks"
+
+
+@each_lesson
+def test_it_was_run_in_order_without_an_error(name):
+    code = [c for c in read(name).cells if c.cell_type == "code"]
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        if "raises-exception" not in cell.metadata.get("tags", []):
+            assert all(o.output_type != "error" for o in cell.outputs), cell.source
+    # nbval passes on a notebook that was stripped; a lesson shows something in most cells
+    assert sum(bool(c.outputs) for c in code) > len(code) / 3
+
+
+@each_lesson
+def test_it_is_small_and_holds_nothing_that_changes_from_run_to_run(name):
+    path = NOTEBOOKS / f"{name}.ipynb"
+    assert path.stat().st_size <= MEGABYTES * 1e6
+    notebook = read(name)
+    assert "widgets" not in notebook.metadata
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    for cell in notebook.cells:
+        assert set(cell.metadata.get("tags", [])) <= TAGS, cell.metadata
+        assert "execution" not in cell.metadata
+    ids = [cell.id for cell in notebook.cells]
+    assert len(ids) == len(set(ids))
+
+
+@each_lesson
+def test_no_output_shows_a_warning_or_a_path_of_the_machine_it_was_built_on(name):
+    for cell in read(name).cells:
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":  # a command's own error message may be shown
+                assert "Warning" not in output.text and "it/s" not in output.text, output.text
+            data = output.get("data", {})
+            text = output.get("text", "") + data.get("text/plain", "") + data.get("text/html", "")
+            assert str(ROOT) not in text and str(Path.home()) not in text, text
+
+
+@each_lesson
+def test_headings_are_in_order(name):
+    levels = [len(m) for m in re.findall(r"^(#+) ", prose(read(name)), re.M)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    for above, below in pairwise(levels):
+        assert below <= above + 1
+
+
+@each_lesson
+def test_it_says_what_it_is_and_how_long_it_takes(name):
+    text = prose(read(name))
+    for part in ("You will do", "You will learn", "You need", "minutes", "## Summary"):
+        assert part in text, part
+    assert "## Further reading" in text or name.startswith("00")
+
+
+@each_lesson
+def test_every_picture_can_be_read_aloud(name):
+    for cell in read(name).cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for kind in pictures(output):
+                alt = output.metadata[kind]["alt"]
+                assert len(alt.split()) >= 5
+                assert data["text/plain"] == f"[figure] {alt}"
+            assert "image/svg+xml" not in data  # nbval would compare it
+    for alt in re.findall(r"!\[(.*?)\]\(", prose(read(name))):
+        assert len(alt.split()) >= 5, alt
+    assert "<img" not in prose(read(name))
+
+
+@each_lesson
+def test_figures_are_followed_or_led_by_words(name):
+    cells = read(name).cells
+    for i, cell in enumerate(cells):
+        if any(pictures(output) for output in cell.get("outputs", [])):
+            around = cells[max(0, i - 1) : i] + cells[i + 1 : i + 2]
+            assert any(c.cell_type == "markdown" for c in around), cell.source
+
+
+@each_lesson
+def test_exercises_come_with_check_hint_and_answer(name):
+    notebook = read(name)
+    count = len(tagged(notebook, "exercise"))
+    assert count >= (0 if name.startswith("00") else 3)
+    for tag in ("check", "hint", "answer"):
+        assert len(tagged(notebook, tag)) == count, tag
+    for cell in tagged(notebook, "exercise"):
+        assert "SOLUTION" not in cell.source
+        assert "NotImplementedError" in cell.source or "= ..." in cell.source
+
+
+@each_lesson
+def test_code_cells_are_short(name):
+    for cell in read(name).cells:
+        if cell.cell_type == "code" and not set(cell.metadata.get("tags", [])) & {
+            "exercise",
+            "assertion",
+        }:
+            lines = [line for line in cell.source.splitlines() if line.strip()]
+            assert len(lines) <= 14, cell.source
+
+
+@each_lesson
+def test_internal_links_lead_somewhere(name):
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", prose(read(name))):
+        assert (NOTEBOOKS / target).exists(), target
+
+
+@each_lesson
+def test_every_check_is_still_to_do_for_a_learner(name):
+    for cell in tagged(read(name), "check"):
+        assert printed(cell).startswith("[todo]"), cell.source
+
+
+@pytest.mark.notebooks
+@each_lesson
+def test_the_solved_lesson_passes_every_check(name):
+    notebook = build.make_notebook(build.SOURCES / f"{name}.py", solved=True)
+    build.execute(notebook)
+    checks = tagged(notebook, "check")
+    assert len(checks) == len(tagged(notebook, "exercise"))
+    for cell in checks:
+        assert printed(cell).startswith("[ok]"), cell.source + "\n" + printed(cell)
+
+
+def test_a_solution_in_a_function_becomes_a_stub():
+    solved = (
+        'def f(x):\n    """Docs."""\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION'
+    )
+    assert build.clear_solution(solved) == (
+        'def f(x):\n    """Docs."""\n    # YOUR CODE HERE\n    raise NotImplementedError'
+    )
+    assert build.show_solution(solved) == 'def f(x):\n    """Docs."""\n    return x'
+
+
+def test_a_solution_outside_a_function_becomes_an_open_answer():
+    solved = "### BEGIN SOLUTION\nguess = 3\nwhy = 'so'\n### END SOLUTION"
+    cleared = build.clear_solution(solved)
+    assert cleared.splitlines() == [
+        "guess = ...  # YOUR ANSWER HERE",
+        "why = ...  # YOUR ANSWER HERE",
+    ]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["x = 1", "### BEGIN SOLUTION\nx = 1", "### BEGIN SOLUTION\nprint(1)\n### END SOLUTION"],
+)
+def test_an_exercise_without_a_whole_solution_is_refused(code):
+    with pytest.raises(ValueError, match=r"solution"):
+        build.clear_solution(code)
+
+
+def test_building_twice_gives_the_same_notebook():
+    for source in SOURCES:
+        assert build.make_notebook(source) == build.make_notebook(source)
