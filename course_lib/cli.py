@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -133,6 +132,10 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError("--weights FILE holds one network; name it with --model")
     tasks = list(_tasks(options.inputs))
     nets = {name: MODELS[name](weights=options.weights).to(device).eval() for name in names}
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{options.output}: cannot be made ({error.strerror})") from None
 
     done = failed = kept = 0
     taken: set[Path] = set()
@@ -150,7 +153,10 @@ def _run(options: argparse.Namespace) -> int:
         except ImageError as error:
             failed += 1
             tqdm.write(f"colorize: {error}", file=sys.stderr)
-        except (MemoryError, torch.OutOfMemoryError):
+        except (MemoryError, RuntimeError) as error:
+            # PyTorch has no one exception for it: on the CPU it is a plain RuntimeError.
+            if not isinstance(error, MemoryError) and "memory" not in str(error):
+                raise
             failed += 1
             tqdm.write(
                 f"colorize: {source}: not enough memory; try a smaller --size or photo",

@@ -1,6 +1,7 @@
 """The shipped networks measured on photographs that they never saw.
 
-    python -m course_lib.evaluation [--split test] [--weights course] [--json FILE] [--picture FILE]
+    python -m course_lib.evaluation [--split test] [--weights course] [--json FILE]
+        [--picture FILE]
 
 Protocol: the centre square of each photograph at 256 x 256; the network sees its lightness;
 PSNR over 8-bit RGB; ab-error AuC from 0 to 150, raw and class-balanced by the shipped prior;

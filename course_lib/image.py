@@ -51,9 +51,8 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _to_srgb(picture: Image.Image) -> Image.Image:
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert by the embedded ICC profile, where there is one, to sRGB."""
-    profile = picture.info.get("icc_profile")
     if not profile or picture.mode not in ("RGB", "CMYK", "L"):
         return picture
     try:
@@ -79,18 +78,18 @@ def _sixteen_bits(picture: Image.Image) -> Image.Image:
 
 def _flatten(picture: Image.Image) -> Image.Image:
     """Any Pillow mode to RGB, with transparency over white."""
+    profile = picture.info.get("icc_profile")  # the conversions below may lose it
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         picture = _sixteen_bits(picture)
+    if picture.mode == "La":  # Pillow takes it to RGBA by way of LA only
+        picture = picture.convert("LA")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        profile = picture.info.get("icc_profile")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("RGB")
-        if profile:
-            picture.info["icc_profile"] = profile
     elif picture.mode == "P":
         picture = picture.convert("RGB")
-    return _to_srgb(picture).convert("RGB")
+    return _to_srgb(picture, profile).convert("RGB")
 
 
 def _from_array(values: np.ndarray) -> np.ndarray:
@@ -178,6 +177,10 @@ def load_image(
         raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
         data = ""  # a file opened as text
+    except ImageError:
+        raise
+    except ValueError as error:  # a closed file; a path with a zero byte
+        raise ImageError(f"{name}: cannot be read ({error})") from None
     if isinstance(data, str):
         raise ImageError(f'{name}: open the file as binary, open(path, "rb")')
     if not data:
@@ -243,7 +246,8 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -
     if path.suffix.lower() in (".jpg", ".jpeg"):
         options["subsampling"] = 0  # 4:2:0 would halve the resolution of the colour we just made
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+        # The dot hides it from `list_images` should the machine go down before it is whole.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
     try:

@@ -1,6 +1,9 @@
 import os
+import shutil
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -144,6 +147,95 @@ def test_a_missing_picture_is_reported_and_the_rest_is_done(weights, colour, tmp
     assert run(weights, tmp_path / "nothing.jpg", colour, "--output", tmp_path / "out") == 1
     assert "no such file" in capsys.readouterr().err
     assert (tmp_path / "out" / "coffee-eccv16.jpg").exists()
+
+
+def bomb():
+    """A PNG of a few bytes that claims to hold 60,000 x 60,000 pixels."""
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)), (b"IDAT", b"x"))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+
+
+def test_bombs_and_cut_files_take_a_line_each_and_the_rest_is_done(
+    weights, colour, tmp_path, capsys
+):
+    (colour.parent / "bomb.png").write_bytes(bomb())
+    (colour.parent / "cut.jpg").write_bytes(colour.read_bytes()[:1500])
+    out = tmp_path / "out"
+    assert run(weights, colour.parent, "--output", out, "--quiet") == 1
+    captured = capsys.readouterr()
+    first, second = captured.err.splitlines()
+    assert first.startswith(f"colorize: {colour.parent / 'bomb.png'}: more than ")
+    assert "pixels; make it smaller first" in first
+    assert second.startswith(f"colorize: {colour.parent / 'cut.jpg'}: damaged or cut short")
+    assert [path.name for path in out.iterdir()] == ["coffee-eccv16.jpg"]
+
+
+def test_an_output_folder_that_cannot_be_made_ends_at_once(weights, colour, tmp_path, capsys):
+    Image.fromarray(data.coffee()[::8, ::8]).save(colour.parent / "second.jpg")
+    (tmp_path / "file").write_text("mine")
+    assert run(weights, colour.parent, "--output", tmp_path / "file" / "out") == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"colorize: {tmp_path / 'file' / 'out'}: cannot be made (")
+    assert (tmp_path / "file").read_text() == "mine" and captured.out == ""
+
+
+def test_a_result_that_cannot_be_written_takes_a_line_and_the_rest_is_done(
+    weights, colour, tmp_path, capsys
+):
+    (colour.parent / "deep").mkdir()
+    shutil.copy(colour, colour.parent / "deep" / "second.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deep").write_text("a file where a folder must be")
+    assert run(weights, colour.parent, "--output", tmp_path / "out", "--quiet") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"colorize: {tmp_path / 'out' / 'deep'}: cannot be made (")
+    assert (tmp_path / "out" / "coffee-eccv16.jpg").exists()
+
+
+def test_official_weights_offline_end_with_2_and_say_what_to_do(
+    colour, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    arguments = [str(colour), "--output", str(tmp_path / "out"), "--weights", "official"]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("colorize: the published weights of eccv16 are not on this machine")
+    assert str(tmp_path / "cache") in message and "Traceback" not in message
+    assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
+    ],
+)
+def test_a_picture_too_large_for_the_memory_takes_a_line(
+    weights, colour, tmp_path, capsys, monkeypatch, error
+):
+    def colorize(*_, **__):
+        raise error
+
+    monkeypatch.setattr("course_lib.cli.colorize", colorize)
+    assert run(weights, colour, "--output", tmp_path / "out", "--quiet") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"colorize: {colour}: not enough memory; try a smaller --size or photo"
+
+
+def test_a_fault_of_the_program_itself_is_not_hidden(weights, colour, tmp_path, monkeypatch):
+    def colorize(*_, **__):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("course_lib.cli.colorize", colorize)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        run(weights, colour, "--output", tmp_path / "out")
 
 
 def test_the_module_runs_as_a_program_without_a_traceback(tmp_path):

@@ -1,0 +1,294 @@
+"""Whether this machine has what the course needs.
+
+    python course_lib/environment.py      in a clone; works even if nothing is installed
+    python -m course_lib.environment      wherever the course is installed
+
+Prints a line per thing that was looked at: [OK], [FAIL] with what to do, or [NOTE] with what is
+good to know. Only the standard library is imported at the top, so that a missing library ends in
+a line that says so. Importing the package itself would end in a traceback: hence the first form.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib
+import platform
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+#: The oldest Python that the course runs on.
+OLDEST_PYTHON = (3, 10)
+
+#: Free memory, in gigabytes, that the longest lessons are comfortable with.
+ENOUGH_MEMORY = 4
+
+#: Modules whose names are not those of their packages.
+_MODULES = {"ipython": "IPython", "pillow": "PIL", "scikit-image": "skimage"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about one thing.
+
+    Attributes
+    ----------
+    status : {"OK", "FAIL", "NOTE"}
+        Whether it is as the course needs it; "NOTE" is not an obstacle.
+    name : str
+        What was looked at.
+    message : str
+        What was found and, after a failure, what to do; one line.
+    """
+
+    status: str
+    name: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{f'[{self.status}]':6} {self.name}: {self.message}"
+
+
+def check_environment() -> list[Finding]:
+    """Look at Python, the libraries, what ships with the course, and the machine.
+
+    Returns
+    -------
+    list of Finding
+        At least one for each; whatever is wrong is in here, and nothing is raised.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries, as they are imported
+        findings = [_python(sys.version_info), *_libraries()]
+        failure = _import("course_lib")
+        if failure:
+            advice = "put right first what has failed above"
+            return [*findings, Finding("FAIL", "course_lib", f"{failure}; {advice}")]
+        for name, check in (
+            ("photographs", _photographs),
+            ("weights", _weights),
+            ("processor", _processor),
+            ("memory", _memory),
+            ("graphics card", _graphics_card),
+            ("a first picture", _first_picture),
+        ):
+            findings += _guarded(name, check)
+        return findings
+
+
+def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
+    except Exception as error:  # whatever is wrong with this machine, say so and go on
+        advice = "put right first what has failed above; if nothing has, please report this"
+        return [Finding("FAIL", name, f"{_one_line(error)}; {advice}")]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _python(version: Sequence) -> Finding:
+    found = ".".join(map(str, version[:3]))
+    if tuple(version[:2]) >= OLDEST_PYTHON:
+        return Finding("OK", "Python", f"{found} on {platform.system()} {platform.machine()}")
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    return Finding("FAIL", "Python", f"{found} is older than {oldest}; install a newer one")
+
+
+def _libraries() -> Iterator[Finding]:
+    """Each library that the package's metadata require."""
+    try:
+        requirements = metadata.requires("course-lib") or []
+    except metadata.PackageNotFoundError:
+        advice = "run: make install (or, in the course's folder: python -m pip install .)"
+        yield Finding("FAIL", "course-lib", f"not installed; {advice}")
+        return
+    for requirement in requirements:
+        name, minimum, extra = _parsed(requirement)
+        if extra is None:
+            yield _library(name, minimum)
+        elif extra == "lab":
+            yield _for_the_lab(name, minimum)
+
+
+def _parsed(requirement: str) -> tuple[str, str, str | None]:
+    """Name, oldest version ("0": any) and extra of a requirement as this package writes it."""
+    name, minimum = re.match(r"([\w.-]+)(?:>=([\d.]+))?", requirement).groups()
+    extra = re.search(r"extra == .(\w+)", requirement)
+    return name, minimum or "0", extra and extra.group(1)
+
+
+def _library(name: str, minimum: str) -> Finding:
+    version = _version(name)
+    install = f'run: python -m pip install --upgrade "{name}>={minimum}"'
+    if version is None:
+        return Finding("FAIL", name, f"not installed; {install}")
+    if _numbers(version) < _numbers(minimum):
+        return Finding("FAIL", name, f"{version} is older than {minimum}; {install}")
+    failure = _import(_MODULES.get(name, name))
+    if failure:
+        again = f'run: python -m pip install --force-reinstall "{name}>={minimum}"'
+        return Finding("FAIL", name, f"{version} is installed, but {failure}; {again}")
+    return Finding("OK", name, version)
+
+
+def _for_the_lab(name: str, minimum: str) -> Finding:
+    version = _version(name)
+    if version is not None and _numbers(version) >= _numbers(minimum):
+        return Finding("OK", name, version)
+    found = "not installed" if version is None else f"{version} is older than {minimum}"
+    return Finding(
+        "NOTE",
+        name,
+        f"{found}; to open the lessons on this machine (on Colab it is not needed), "
+        f'run: python -m pip install --upgrade "{name}>={minimum}"',
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> list[int]:
+    """The leading numbers of a version: "2.10.0+cpu" gives [2, 10]."""
+    numbers = [int(number) for number in re.match(r"[\d.]*", version).group().split(".") if number]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return numbers
+
+
+def _import(module: str) -> str | None:
+    """Import a module; say why it failed, or None."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a library for another system raises OSError, for one
+        return f"cannot be imported ({_one_line(error)})"
+    return None
+
+
+def _photographs() -> Iterator[Finding]:
+    from course_lib.data.folder import data_folder
+
+    folder = data_folder() / "photos"
+    again = "install the package again (in a clone: git checkout -- data/photos)"
+    try:
+        with (folder / "photos.csv").open(newline="", encoding="utf-8") as file:
+            expected = {row["file"]: row["sha256"] for row in csv.DictReader(file)}
+    except OSError as error:
+        why = f"{folder / 'photos.csv'} cannot be read ({error.strerror})"
+        yield Finding("FAIL", "photographs", f"{why}; {again}")
+        return
+    wrong = [file for file, sha256 in expected.items() if _sha256(folder / file) != sha256]
+    if wrong:
+        named = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
+        why = f"{len(wrong)} of {len(expected)} are missing or changed: {named}"
+        yield Finding("FAIL", "photographs", f"{why}; {again}")
+    else:
+        yield Finding("OK", "photographs", f"{len(expected)}, verified")
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _weights() -> Iterator[Finding]:
+    from course_lib.models.files import WeightsError, read_weights
+    from course_lib.models.weights import COURSE, find_weights
+
+    for model, shipped in COURSE.items():
+        try:
+            _, header = read_weights(find_weights(model, "course"))
+        except WeightsError as error:
+            yield Finding("FAIL", f"weights of {model}", _one_line(error))
+        else:
+            found = f"{shipped.file} (width {header.get('width', 'unknown')}), verified"
+            yield Finding("OK", f"weights of {model}", found)
+
+
+def _processor() -> Iterator[Finding]:
+    import torch
+
+    from course_lib.training.optim import bfloat16_pays
+
+    yield Finding("OK", "processor", f"PyTorch uses {torch.get_num_threads()} threads")
+    yield Finding(
+        "NOTE",
+        "bfloat16",
+        "this processor has matrix units for it, and training uses them"
+        if bfloat16_pays()
+        else "this processor has no matrix units for it; training uses float32",
+    )
+
+
+def _memory() -> Iterator[Finding]:
+    try:
+        import psutil  # comes with JupyterLab's kernel; not worth a requirement of its own
+
+        free = psutil.virtual_memory().available / 1e9
+    except Exception:  # not there, or it cannot read this system: nothing to report
+        return
+    if free < ENOUGH_MEMORY:
+        advice = f"below {ENOUGH_MEMORY} GB, close other programs before the training lessons"
+        yield Finding("NOTE", "memory", f"{free:.1f} GB free; {advice}")
+    else:
+        yield Finding("OK", "memory", f"{free:.1f} GB free")
+
+
+def _graphics_card() -> Iterator[Finding]:
+    import torch
+
+    found = "none that PyTorch can use; the lessons need none"
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_name()
+    yield Finding("NOTE", "graphics card", found)
+
+
+def _first_picture() -> Iterator[Finding]:
+    import numpy as np
+
+    from course_lib.inference import colorize
+
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    start = time.perf_counter()
+    out = colorize(np.broadcast_to(ramp[:, None, None], (64, 48, 3)).copy(), "eccv16")
+    seconds = time.perf_counter() - start
+    if out.shape != (64, 48, 3):
+        raise RuntimeError(f"expected a picture (64, 48, 3), got {out.shape}")
+    yield Finding("OK", "a first picture", f"coloured in {seconds:.1f} s")
+
+
+def main() -> int:
+    """Print what `check_environment` finds.
+
+    Returns
+    -------
+    int
+        Exit status: 0 if nothing failed, else 1.
+    """
+    findings = check_environment()
+    failed = sum(finding.status == "FAIL" for finding in findings)
+    print(*findings, sep="\n")
+    print(f"{failed} to put right: see [FAIL]" if failed else "This machine has what it takes.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    # Run as a file, Python looks for modules in this folder first, where "data" and "image"
+    # are this package's own. It shall look beside the package instead.
+    here = Path(__file__).resolve().parent
+    if Path(sys.path[0]).resolve() == here:
+        sys.path[0] = str(here.parent)
+    sys.exit(main())

@@ -1,0 +1,254 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Start here
+#
+# Welcome. In this course you teach a computer to guess the colours of gray photographs: from the
+# question why that should be possible at all, through two famous networks, to training your own.
+#
+# Everything runs on this machine, without a network connection and without a graphics card. The
+# photographs are in the box, and so are the trained weights.
+#
+# **You will do**
+#
+# - check that your machine has what the course needs;
+# - colour a first photograph, in three lines;
+# - meet the exercises and their checks, which are the same in every lesson.
+#
+# **You will learn**
+#
+# - what goes into a colorization network, and what comes out;
+# - to compare a picture with the truth by a number, and not to trust it too soon.
+#
+# **You need** some Python, and to know what an array is. No machine learning yet.
+#
+# **Time** about 30 minutes: 15 of reading, 15 of exercises. The computer needs a few seconds.
+#
+# ## 1. How to work with a notebook
+#
+# A notebook is made of *cells*. Select one, press **Shift+Enter**, and it runs; its result appears
+# below. Run them from top to bottom, since later cells use what earlier ones made. If something is
+# muddled, **Kernel > Restart Kernel and Run All Cells** starts afresh. You cannot break anything:
+# change numbers, run again, look.
+#
+# ## 2. Is everything here?
+#
+# The next cell looks at this machine. `[OK]` is as it should be, `[NOTE]` is good to know, and
+# `[FAIL]` says what to do.
+
+# %% tags=["nbval-ignore-output"]
+from course_lib.environment import check_environment
+
+for finding in check_environment():
+    print(finding)
+
+# %% [markdown]
+# ## 3. A first photograph, in three lines
+
+# %%
+import course_lib as cl
+
+gray = cl.load_photo("gray/jetty")
+coloured = cl.colorize(gray, "eccv16")
+
+# %% [markdown]
+# That is all. Let us look at it.
+
+# %%
+from course_lib.plotting import show_pictures
+
+show_pictures(
+    [gray, coloured],
+    ["what we have", "what the network guesses"],
+    "A wooden jetty reaches into misty water: on the left in gray, on the right in the colours that "
+    "the network guesses.",
+)
+print(gray.shape, gray.dtype)
+
+# %% [markdown]
+# This photograph never had any colour, so nobody can say whether the guess is *right*. It may look
+# plausible, and that is a different thing. We come back to the difference in every lesson.
+#
+# A picture is an array: rows, columns, and three values from 0 to 255 for red, green and blue. In a
+# gray picture the three are equal.
+#
+# ## 4. When we know the truth
+#
+# To find out how good a guess is, take a *colour* photograph, forget its colours, let the network
+# guess, and compare.
+
+# %%
+truth = cl.load_photo("scenes/mountain-trail")
+guess = cl.colorize(cl.to_gray(truth), "eccv16")
+show_pictures(
+    [cl.to_gray(truth), guess, truth],
+    ["gray", "guess", "truth"],
+    "A mountain trail under a blue sky: in gray, as the network guesses it, and as it was.",
+)
+
+# %% [markdown]
+# Look at the sky, at the grass, at the rocks. Some things have colours that can be guessed, because
+# they nearly always have the same one. Others do not.
+#
+# The course ships photographs of several kinds. These are the scenes.
+
+# %%
+names = [photo.name for photo in cl.photos(kind="scene")]
+for start in range(0, len(names), 3):
+    print("".join(f"{name:26}" for name in names[start : start + 3]).rstrip())
+
+# %% [markdown]
+# ### Exercise 1: your photograph
+#
+# *Easy, 2 minutes.* Choose one scene from the list and write its name, in quotes, in place of the
+# three dots. Then run the cell and the check below it.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+my_photo = "scenes/dune"
+### END SOLUTION
+
+# %% tags=["check"]
+from course_lib.checks import lesson_00 as check
+
+check.my_photo(my_photo)
+
+# %% [markdown] tags=["hint"]
+# For example `my_photo = "scenes/kite"`.
+
+# %% [markdown]
+# That is how all exercises work: a cell for you, a check that says `[todo]`, `[ok]` or
+# `[try again]` and why, a hint in a fold, and an answer in another. Try before you unfold. The
+# lessons go on without your answers, so you can also come back later.
+
+# %%
+chosen = cl.load_photo(my_photo if my_photo is not ... else "scenes/dune")
+show_pictures(
+    [cl.to_gray(chosen), cl.colorize(chosen, "eccv16"), chosen],
+    ["gray", "guess", "truth"],
+    "The chosen scene in gray, as the network guesses it, and as it was.",
+)
+
+# %% [markdown]
+# ### Exercise 2: predict, then run
+#
+# *Easy, 3 minutes.* In the cell above `cl.colorize` got the *colour* photograph, not the gray one.
+# What does it return then?
+#
+# - **A** the photograph's own colours, since they are there;
+# - **B** the same guess as from the gray picture;
+# - **C** something between the two.
+#
+# Decide first: write `"A"`, `"B"` or `"C"`. Then run on.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+prediction = "B"
+### END SOLUTION
+
+# %% tags=["check"]
+check.from_colour(prediction)
+
+# %% [markdown] tags=["hint"]
+# What would a colorization network be worth that looks at the colours it is to guess?
+
+# %%
+from_gray = cl.colorize(cl.to_gray(truth), "eccv16")
+from_colour = cl.colorize(truth, "eccv16")
+show_pictures(
+    [from_gray, from_colour],
+    ["guess from gray", "guess from the colour photograph"],
+    "Two guesses for the mountain trail, from gray and from colour: they look the same.",
+)
+
+# %% [markdown]
+# No difference to be seen. The first thing that happens to a photograph here is that everything but
+# its *lightness* is dropped. Lesson 02 shows what lightness is, exactly.
+#
+# ## 5. A number for "how far off"
+#
+# Eyes get used to anything, so we also want a number. The simplest is the mean difference: subtract
+# the two pictures, drop the signs, take the mean. This is how it is often written.
+
+# %%
+import numpy as np
+
+
+def careless_difference(one, other):
+    """Mean absolute difference of two pictures; something is wrong here."""
+    return np.abs(one - other).mean()
+
+
+dark = np.full((2, 2, 3), 10, np.uint8)
+light = np.full((2, 2, 3), 210, np.uint8)
+print("light against dark:", careless_difference(light, dark))
+print("dark against light:", careless_difference(dark, light))
+
+# %% [markdown]
+# The same two pictures, two different distances. No error, no warning, just a wrong number: the
+# most expensive kind of bug, and one that has gone into print.
+#
+# ### Exercise 3: find the bug
+#
+# *Medium, 10 minutes.* Mend the function, so that it gives the same distance both ways. The check
+# tries it on several pictures.
+
+# %% tags=["exercise"]
+def mean_difference(one, other):
+    """Mean absolute difference of two pictures.
+
+    one, other: (H, W, 3) uint8. Returns a number in 0..255.
+    """
+    ### BEGIN SOLUTION
+    return np.abs(one.astype(float) - other.astype(float)).mean()
+    ### STUB
+    # return np.abs(one - other).mean()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check.mean_difference(mean_difference)
+
+# %% [markdown] tags=["hint"]
+# `uint8` holds whole numbers from 0 to 255 and nothing else. What can 10 - 210 be, then? Look at
+# `one.astype(...)`.
+
+# %% [markdown]
+# Now the number itself. How far is the network's guess from the truth, and how far is the gray
+# picture, which guesses nothing?
+
+# %%
+def difference(one, other):
+    return np.abs(one.astype(int) - other).mean()
+
+
+print(f"guess against truth: {difference(guess, truth):.1f}")
+print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
+
+# %% [markdown]
+# Both are out of 255. Perhaps the gray picture is closer! A network that guesses boldly and misses
+# is punished; one that guesses nothing is never far off. So this number alone does not tell who
+# coloured better. Lesson 01 is about that trap, and about better numbers.
+#
+# ## 6. The map
+#
+# | lesson | what it is about | minutes |
+# |---|---|---|
+# | 00 Start here | this one | 30 |
+# @MAP@
+#
+# The lessons build on each other, but not strictly. Whoever only wants to colour photographs can go
+# straight to lesson 05. Lessons 03 and 04 open the networks and need 02.
+#
+# ## Summary
+#
+# - A colorization network sees lightness and guesses colour: `cl.colorize(gray, "eccv16")`.
+# - Forget the colours of a colour photograph, and you have a question with a known answer.
+# - Plausible is not true, and one number is not a judgement.
+# - Subtracting `uint8` pictures goes wrong in silence.

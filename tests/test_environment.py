@@ -1,0 +1,224 @@
+import hashlib
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from course_lib import environment
+from course_lib.environment import Finding, check_environment, main
+from course_lib.models import weights
+from course_lib.models.eccv16 import ECCV16
+from course_lib.models.files import save_weights
+
+SCRIPT = Path(environment.__file__)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A small shipped folder of our own, whole."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "photos" / "scenes").mkdir(parents=True)
+    sha256 = save_weights(
+        tmp_path / "weights" / "tiny.safetensors", ECCV16(0.03), {"input_size": "32"}
+    )
+    entry = weights.ShippedWeights("tiny.safetensors", sha256)
+    monkeypatch.setattr(weights, "COURSE", {"eccv16": entry})
+    (tmp_path / "photos" / "scenes" / "dune.jpg").write_bytes(b"sand")
+    table = f"file,sha256\nscenes/dune.jpg,{hashlib.sha256(b'sand').hexdigest()}\n"
+    (tmp_path / "photos" / "photos.csv").write_text(table, encoding="utf-8")
+    monkeypatch.setattr(weights, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr("course_lib.data.folder.data_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def statuses(findings):
+    return {finding.name: finding.status for finding in findings}
+
+
+def failure(findings, name):
+    (finding,) = [finding for finding in findings if finding.name == name]
+    assert finding.status == "FAIL" and "\n" not in finding.message
+    return finding.message
+
+
+def test_a_whole_machine_has_no_failure(shipped, capsys):
+    assert main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "This machine has what it takes."
+    assert all(line.startswith(("[OK]   ", "[NOTE] ")) for line in lines[:-1])
+    for start in (
+        "[OK]   Python: 3.",
+        f"[OK]   torch: {metadata.version('torch')}",
+        f"[OK]   scikit-image: {metadata.version('scikit-image')}",
+        "[OK]   jupyterlab: ",
+        "[OK]   photographs: 1, verified",
+        "[OK]   weights of eccv16: tiny.safetensors (width 0.03), verified",
+        "[OK]   processor: PyTorch uses ",
+        "[NOTE] bfloat16: this processor has ",
+        "[NOTE] graphics card: ",
+        "[OK]   a first picture: coloured in ",
+    ):
+        assert sum(line.startswith(start) for line in lines) == 1, start
+
+
+def test_every_requirement_is_read_from_the_metadata():
+    for requirement in metadata.requires("course-lib"):
+        name, minimum, extra = environment._parsed(requirement)
+        written = f"{name}>={minimum}" + (f"; extra == '{extra}'" if extra else "")
+        assert written == requirement.replace('"', "'")
+    oldest = ".".join(map(str, environment.OLDEST_PYTHON))
+    assert metadata.metadata("course-lib")["Requires-Python"] == f">={oldest}"
+
+
+@pytest.mark.parametrize(
+    ("version", "minimum", "enough"),
+    [
+        ("2.13.0+cpu", "2.4", True),
+        ("2.4.0a0+git1234", "2.4", True),
+        ("2.10", "2.9.1", True),
+        ("2", "2.0", True),
+        ("2.0.0", "2", True),
+        ("1.26.4", "2", False),
+        ("0.24.0rc1", "0.24.1", False),
+        ("10.0.1", "10.1", False),
+    ],
+)
+def test_versions_are_compared_as_numbers(monkeypatch, version, minimum, enough):
+    monkeypatch.setattr(metadata, "version", lambda name: version)
+    finding = environment._library("pillow", minimum)
+    assert finding.status == ("OK" if enough else "FAIL")
+    if not enough:
+        assert f"{version} is older than {minimum}" in finding.message
+        assert f'python -m pip install --upgrade "pillow>={minimum}"' in finding.message
+
+
+def test_an_old_python_is_named():
+    finding = environment._python((3, 9, 18, "final", 0))
+    assert finding == Finding("FAIL", "Python", "3.9.18 is older than 3.10; install a newer one")
+    assert environment._python((3, 10, 0, "final", 0)).status == "OK"
+    assert environment._python((4, 0, 0, "final", 0)).status == "OK"
+
+
+def test_libraries_for_the_lab_alone_are_no_failure(monkeypatch):
+    versions = {"jupyterlab": None, "ipywidgets": "7.7.1"}
+    monkeypatch.setattr(environment, "_version", lambda name: versions.get(name, "99"))
+    found = {finding.name: finding for finding in environment._libraries()}
+    assert found["jupyterlab"].status == found["ipywidgets"].status == "NOTE"
+    assert found["jupyterlab"].message.startswith("not installed; to open the lessons")
+    assert found["ipywidgets"].message.startswith("7.7.1 is older than 8.1; ")
+    assert "pytest" not in found and found["torch"].status == "OK"
+
+
+def test_a_library_that_breaks_on_import_is_named(monkeypatch):
+    def broken(module):
+        raise OSError("wrong\nsystem")
+
+    monkeypatch.setattr(environment.importlib, "import_module", broken)
+    findings = check_environment()
+    message = failure(findings, "torch")
+    assert "cannot be imported (wrong system)" in message and "--force-reinstall" in message
+    assert "put right first what has failed above" in failure(findings, "course_lib")
+
+
+def test_a_changed_and_a_missing_photograph_are_named(shipped):
+    photo = shipped / "photos" / "scenes" / "dune.jpg"
+    photo.write_bytes(b"snow")
+    message = failure(check_environment(), "photographs")
+    assert "1 of 1 are missing or changed: scenes/dune.jpg" in message
+    assert "install the package again" in message
+    photo.unlink()
+    assert "scenes/dune.jpg" in failure(environment._photographs(), "photographs")
+    (shipped / "photos" / "photos.csv").unlink()
+    assert "photos.csv cannot be read" in failure(environment._photographs(), "photographs")
+
+
+def test_changed_weights_are_named_and_the_rest_is_still_looked_at(shipped, capsys):
+    path = shipped / "weights" / "tiny.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    findings = check_environment()
+    assert "not the file that ships" in failure(findings, "weights of eccv16")
+    assert "not the file that ships" in failure(findings, "a first picture")
+    assert statuses(findings)["photographs"] == statuses(findings)["processor"] == "OK"
+    assert main() == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "2 to put right: see [FAIL]"
+
+
+@pytest.mark.parametrize("name", ["_photographs", "_weights", "_processor", "_first_picture"])
+def test_a_check_that_breaks_is_a_failure_and_no_traceback(shipped, monkeypatch, name):
+    def broken():
+        raise KeyError("two\nlines")
+
+    monkeypatch.setattr(environment, name, broken)
+    failed = [finding for finding in check_environment() if finding.status == "FAIL"]
+    assert len(failed) == 1 and "\n" not in str(failed[0])
+    assert "please report this" in failed[0].message
+
+
+def test_little_memory_is_worth_a_note(monkeypatch):
+    psutil = pytest.importorskip("psutil")
+    for free, status in ((3_900_000_000, "NOTE"), (4_100_000_000, "OK")):
+        memory = type("Memory", (), {"available": free})
+        monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
+        (finding,) = environment._memory()
+        assert finding.status == status and f"{free / 1e9:.1f} GB free" in finding.message
+
+
+def test_memory_that_cannot_be_read_is_passed_over(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert list(environment._memory()) == []
+
+
+WITHOUT_TORCH = """
+import runpy, sys
+from importlib import metadata
+
+def version(name, whole=metadata.version):
+    if name == "torch":
+        raise metadata.PackageNotFoundError(name)
+    return whole(name)
+
+metadata.version = version
+sys.modules["torch"] = None
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def program(*arguments, cwd):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100)
+
+
+def test_a_missing_library_is_a_line_and_no_traceback(tmp_path):
+    done = program("-c", WITHOUT_TORCH, SCRIPT, cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr == ""
+    failed = [line for line in done.stdout.splitlines() if line.startswith("[FAIL]")]
+    assert len(failed) == 2 and failed[1].startswith("[FAIL] course_lib: cannot be imported")
+    assert failed[0].startswith("[FAIL] torch: not installed; run: python -m pip install")
+    assert "[OK]   numpy" in done.stdout
+
+
+def test_it_runs_even_where_nothing_is_installed(tmp_path):
+    done = program("-S", SCRIPT, cwd=tmp_path)  # -S: no installed packages
+    assert done.returncode == 1 and done.stderr == ""
+    assert "[OK]   Python" in done.stdout and "course-lib: not installed; run: " in done.stdout
+
+
+AS_A_FILE = """
+import runpy, sys
+from importlib import metadata, util
+
+sys.path[0] = sys.argv[2]  # as Python does itself when it runs a file
+sys.modules["numpy"] = None  # the package is not to be imported: it takes time
+metadata.requires = lambda name: []
+try:
+    runpy.run_path(sys.argv[1], run_name="__main__")
+finally:
+    print([module for module in ("lab", "bins", "hints") if util.find_spec(module)])
+"""
+
+
+def test_run_as_a_file_it_takes_no_module_of_the_package_for_another(tmp_path):
+    done = program("-c", AS_A_FILE, SCRIPT, SCRIPT.parent, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "[]"
