@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 # "true" installs without the lock, to try other versions.
 UNLOCKED ?=
+# "true" takes the torch that needs no graphics card; on Linux that saves gigabytes.
+CPU ?=
+TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 CONSTRAINTS := $(if $(UNLOCKED),,-c constraints.txt)
@@ -19,6 +22,7 @@ help: ## list these commands
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...") if sys.version_info < (3, 10) else 0'
 	$(PYTHON) -m venv $(VENV)
+	$(if $(CPU),$(BIN)/python -m pip install --quiet $(TORCH) --index-url https://download.pytorch.org/whl/cpu)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[lab,test]'
 	@touch $(STAMP)
 
@@ -59,6 +63,10 @@ notebooks: $(STAMP) ## build the lessons from notebooks/src
 train-eccv16: $(STAMP) ## train ECCV16 as shipped: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
 		--run runs/eccv16
+	$(BIN)/python -m course_lib.training export --run runs/eccv16 --output runs/eccv16.safetensors
+	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
+		--config course_lib/training/configs/eccv16-zoom.json \
+		--start runs/eccv16.safetensors --run runs/eccv16-zoom
 
 .PHONY: train-siggraph17
 train-siggraph17: $(STAMP) ## train SIGGRAPH17 from ECCV16's trunk, with the same arrays

@@ -199,6 +199,7 @@ print("dark against light:", careless_difference(dark, light))
 # *Medium, 10 minutes.* Mend the function, so that it gives the same distance both ways. The check
 # tries it on several pictures.
 
+
 # %% tags=["exercise"]
 def mean_difference(one, other):
     """Mean absolute difference of two pictures.
@@ -223,6 +224,7 @@ check.mean_difference(mean_difference)
 # Now the number itself. How far is the network's guess from the truth, and how far is the gray
 # picture, which guesses nothing?
 
+
 # %%
 def difference(one, other):
     return np.abs(one.astype(int) - other).mean()
@@ -241,7 +243,13 @@ print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
 # | lesson | what it is about | minutes |
 # |---|---|---|
 # | 00 Start here | this one | 30 |
-# @MAP@
+# | [01 The problem](01_the_problem.ipynb) | why one gray picture has many colourings; baselines; how to judge | 90 |
+# | [02 Lab colour spaces](02_lab_color_spaces.ipynb) | from pixels to light to Lab; the 313 colours | 90 |
+# | [03 ECCV16](03_eccv16.ipynb) | colour as classes: encoding, rebalancing, the network, a small training | 90 |
+# | 04 SIGGRAPH17 | shortcuts, and a network that listens to hints; being written | |
+# | [05 Inference](05_inference.ipynb) | any photograph, whole folders, filters, measures, failures | 75 |
+# | 06 A small GAN training run | generator against discriminator; being written | |
+# | 07 Transfer learning | a trained network learns a new domain; being written | |
 #
 # The lessons build on each other, but not strictly. Whoever only wants to colour photographs can go
 # straight to lesson 05. Lessons 03 and 04 open the networks and need 02.
