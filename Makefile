@@ -63,7 +63,8 @@ notebooks: $(STAMP) ## build the lessons from notebooks/src
 train-eccv16: $(STAMP) ## train ECCV16 as shipped: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
 		--run runs/eccv16
-	$(BIN)/python -m course_lib.training export --run runs/eccv16 --output runs/eccv16.safetensors
+	$(BIN)/python -m course_lib.training export --run runs/eccv16 --validation $(VALIDATION) \
+		--output runs/eccv16.safetensors
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
 		--config course_lib/training/configs/eccv16-zoom.json \
 		--start runs/eccv16.safetensors --run runs/eccv16-zoom
@@ -83,8 +84,9 @@ lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps tor
 	$(BIN)/python tests/lock_versions.py
 
 .PHONY: results
-results: $(STAMP) ## make the README's picture of results anew from the shipped weights
-	$(BIN)/python -m course_lib.evaluation --picture data/results.jpg
+results: $(STAMP) ## measure the shipped weights; write the READMEs' figures and picture anew
+	$(BIN)/python -m course_lib.evaluation --json data/weights/results.json --picture data/results.jpg
+	$(BIN)/python data/write_cards.py
 
 .PHONY: photos
 photos: $(STAMP) ## rebuild data/photos from the Debian packages

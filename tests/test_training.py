@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from skimage import data
 from skimage.color import rgb2lab
 
@@ -22,6 +24,7 @@ from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
     EncodingTable,
+    soften_rebalancing,
     training_prior,
 )
 from course_lib.training.loop import History, fit
@@ -103,7 +106,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny_codes, tmp_path):
     subprocess.run(command("whole", tmp_path / "whole.pt"), check=True)
     process = subprocess.Popen(command("killed", tmp_path / "killed.pt"))
     checkpoint = tmp_path / "killed" / "checkpoint.pt"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
@@ -206,6 +209,21 @@ def test_the_prior_counts_colours(tiny_codes, tmp_path):
     assert np.allclose(load_prior(tmp_path / "prior.csv"), prior, atol=1e-6)
 
 
+def test_softening_takes_back_rebalancing():
+    network = ECCV16(0.05).eval()
+    weights = np.linspace(0.2, 5, 313)
+    L = torch.rand(1, 1, 16, 16) * 100
+    with torch.no_grad():
+        before = network.logits(L).softmax(1)
+        soften_rebalancing(network, weights, 0.4)
+        after = network.logits(L).softmax(1)
+    expected = before / torch.from_numpy(weights**0.4).float()[None, :, None, None]
+    expected /= expected.sum(1, keepdim=True)
+    assert torch.allclose(after, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="share"):
+        soften_rebalancing(network, weights, 1.5)
+
+
 def test_bfloat16_keeps_float32_master_weights(tiny_codes):
     network = ECCV16(0.05)
     master = MasterWeights(network, "bfloat16")
@@ -306,13 +324,19 @@ def test_the_commands_train_and_export_a_network(folder, tmp_path, capsys):
     config = tmp_path / "config.json"
     config.write_text(
         '{"model": "eccv16", "width": 0.05, "size": 16, "steps": 3, "batch_size": 4,'
-        ' "temperature": 0.5, "seed": 0}'
+        ' "temperature": 0.5, "lam": 0.5, "seed": 0}'
     )
     assert main(["prepare", str(folder), "--size", "16", "--output", str(array)]) == 0
     common = ["--train", str(array), "--validation", str(array)]
     assert main(["eccv16", *common, "--run", str(run), "--config", str(config)]) == 0
     assert (run / "history.csv").exists()
-    assert main(["export", "--run", str(run), "--output", str(weights), "--data", "crops"]) == 0
+    export = ["export", "--run", str(run), "--output", str(weights), "--data", "crops"]
+    export += ["--validation", str(array), "--soften", "0.3", "--before", "a first stage"]
+    assert main(export) == 0
+    with safe_open(weights, framework="pt") as file:
+        training, metrics = (file.metadata()[key] for key in ("training", "metrics"))
+    assert 0 < json.loads(metrics)["auc_raw"] <= 100
+    assert training.startswith("a first stage, then 3 steps") and "softened by 0.3" in training
     import course_lib as cl
 
     net = cl.eccv16(weights)

@@ -86,9 +86,12 @@ OFFICIAL = {
 COURSE = {
     "eccv16": ShippedWeights(
         "eccv16-course.safetensors",
-        "b97f7812eb450f19cc80e5cde240e28190987dd4018abc3ee75a9b9147f5312d",
+        "2236d9eff6ab835dee95df6e8dc52e4d6159e68cf02507a88d529c424f554048",
     ),
-    "siggraph17": ShippedWeights("siggraph17-course.safetensors", ""),
+    "siggraph17": ShippedWeights(
+        "siggraph17-course.safetensors",
+        "301c02a34b9fb2e2d36c64411533055b915406ce85b561192d9bee84ea26ed6c",
+    ),
 }
 
 #: Base addresses tried after the published one and those of ``COURSE_MIRRORS``. A course that

@@ -3,7 +3,7 @@
 python -m course_lib.training prepare FOLDER --size 64 --output train.npy
 python -m course_lib.training prior --train train.npy --output ab-prior.csv
 python -m course_lib.training eccv16 --train train.npy --validation val.npy --run runs/eccv16
-python -m course_lib.training export --run runs/eccv16 --output eccv16.safetensors
+python -m course_lib.training export --run runs/eccv16 --validation val.npy --output x.safetensors
 """
 
 import argparse
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_lib.bins import ab_bins
+from course_lib.bins import ab_bins, rebalancing_weights
 from course_lib.data.arrays import GRAY_CHROMA, build_array
-from course_lib.data.prior import save_prior
+from course_lib.data.prior import ab_prior, save_prior
 from course_lib.image import ImageError, list_images
 from course_lib.models import eccv16
 from course_lib.models.eccv16 import ECCV16
@@ -29,11 +29,18 @@ from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
     EncodingTable,
+    measure_classes,
+    soften_rebalancing,
     training_prior,
 )
 from course_lib.training.loop import fit
 from course_lib.training.optim import initialize
-from course_lib.training.regression import Regression, RegressionSettings, start_from_eccv16
+from course_lib.training.regression import (
+    Regression,
+    RegressionSettings,
+    measure_regression,
+    start_from_eccv16,
+)
 from course_lib.training.supervised import SupervisedRecipe
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -125,17 +132,30 @@ def _export(options: argparse.Namespace) -> None:
     state = torch.load(options.run / "checkpoint.pt", weights_only=True)
     network: nn.Module
     if config["model"] == "eccv16":
-        network = ECCV16(config["width"], config["temperature"])
+        network = ECCV16(config["width"], options.temperature or config["temperature"])
     else:
         network = SIGGRAPH17(config["width"])
     network.load_state_dict(state["recipe"]["average"])
-    last = state["rows"][-1]
+    training = (
+        f"{state['step']} steps of {config['batch_size']} pictures, "
+        f"{state['seconds'] / 60:.0f} minutes, seed {config['seed']}"
+    )
+    if options.soften:
+        if config["model"] != "eccv16":
+            raise ValueError("--soften takes back rebalancing, which only eccv16 is trained with")
+        soften_rebalancing(network, rebalancing_weights(ab_prior(), config["lam"]), options.soften)
+        training += f"; rebalancing softened by {options.soften}"
+    network.eval()
+    validation = _load_array(options.validation)[:MEASURED]
+    if config["model"] == "eccv16":
+        metrics = measure_classes(network, validation, network.temperature)
+    else:
+        metrics = measure_regression(network, validation)
     metadata = {
         "input_size": str(options.input_size or config["size"]),
         "training_data": options.data,
-        "training": f"{state['step']} steps of {config['batch_size']} pictures, "
-        f"{state['seconds'] / 60:.0f} minutes, seed {config['seed']}",
-        "metrics": json.dumps({k: v for k, v in last.items() if isinstance(v, float)}),
+        "training": f"{options.before}, then {training}" if options.before else training,
+        "metrics": json.dumps({name: round(value, 3) for name, value in metrics.items()}),
         "date": options.date or date.today().isoformat(),
         "licence": "BSD-3-Clause",
     }
@@ -173,9 +193,13 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a run's averaged weights as safetensors")
     export.add_argument("--run", type=Path, required=True)
+    export.add_argument("--validation", type=Path, required=True, help="array to measure on")
     export.add_argument("--output", type=Path, required=True)
     export.add_argument("--data", default="", help="what it was trained on, for the header")
+    export.add_argument("--before", default="", help="earlier stages of the training, likewise")
     export.add_argument("--input-size", type=int, help="pixels at use (default: as trained)")
+    export.add_argument("--temperature", type=float, help="at use (default: the config's)")
+    export.add_argument("--soften", type=float, help="share of the rebalancing to take back, 0..1")
     export.add_argument("--date", help="YYYY-MM-DD for the header (default: today)")
     export.set_defaults(run_command=_export)
     return parser

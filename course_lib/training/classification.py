@@ -79,6 +79,33 @@ def training_prior(codes: np.ndarray, table: EncodingTable, pictures: int = 20_0
     return smooth_prior(counts.numpy())
 
 
+@torch.no_grad()
+def soften_rebalancing(network: ECCV16, weights: np.ndarray, share: float) -> None:
+    """Take back a share of what rebalancing did to a trained network.
+
+    A loss weighted by w teaches a distribution proportional to w p instead of p. Dividing by
+    w^share, that is, taking share * log(w) from the logits, lies between: colours stay alive,
+    and rare ones are no longer seen everywhere. The network needs no further training, and its
+    architecture stays.
+
+    Parameters
+    ----------
+    network : ECCV16
+        Trained with these weights; the bias of its class head is changed in place.
+    weights : numpy.ndarray
+        (313,), from `bins.rebalancing_weights`.
+    share : float
+        0 changes nothing, 1 undoes the rebalancing.
+
+    References
+    ----------
+    A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, arXiv:2007.07314.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be in 0..1, got {share}")
+    network.model8[-1].bias -= share * torch.from_numpy(np.log(weights)).float()
+
+
 @dataclass
 class ClassificationSettings(Settings):
     """Settings of the classification recipe.
@@ -96,6 +123,38 @@ class ClassificationSettings(Settings):
     lam: float = 0.5
     neighbours: int = 10
     temperature: float = 0.38
+
+
+@torch.no_grad()
+def measure_classes(network: ECCV16, codes: np.ndarray, temperature: float) -> dict[str, float]:
+    """Figures of a network on validation pictures, at their size and a quarter of the resolution.
+
+    Parameters
+    ----------
+    network : ECCV16
+        In evaluation mode.
+    codes : numpy.ndarray
+        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+    temperature : float
+        Of the annealed mean.
+
+    Returns
+    -------
+    dict
+        "auc_raw" and "auc_balanced" in percent, "colourfulness" as a ratio to the truth.
+    """
+    predicted, true = [], []
+    for part in np.array_split(np.arange(len(codes)), max(1, len(codes) // 64)):
+        L, ab = decode_lab(torch.from_numpy(codes[part]))
+        predicted.append(annealed_mean(network.logits(L), temperature))
+        true.append(F.avg_pool2d(ab, 4))
+    predicted, true = torch.cat(predicted).numpy(), torch.cat(true).numpy()
+    balance = rebalancing_weights(ab_prior(), lam=0)
+    return {
+        "auc_raw": auc(ab_error_curve(predicted, true)),
+        "auc_balanced": auc(ab_error_curve(predicted, true, weights=balance)),
+        "colourfulness": colourfulness_ratio(predicted, true),
+    }
 
 
 class Classification(SupervisedRecipe):
@@ -134,21 +193,6 @@ class Classification(SupervisedRecipe):
         weight = self.rarity[index[:, 0]]
         return {"loss": -(weight * (chosen * target).sum(1)).mean()}
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """AuC raw and class-balanced, and colourfulness, of the averaged weights."""
-        network = self.average.network
-        predicted, true = [], []
-        for part in np.array_split(
-            np.arange(len(self.validation)), max(1, len(self.validation) // 64)
-        ):
-            L, ab = decode_lab(torch.from_numpy(self.validation[part]))
-            out = annealed_mean(network.logits(L), self.settings.temperature)
-            predicted.append(out)
-            true.append(F.avg_pool2d(ab, 4))
-        predicted, true = torch.cat(predicted), torch.cat(true)
-        ratio = colourfulness_ratio(predicted.numpy(), true.numpy())
-        raw = auc(ab_error_curve(predicted.numpy(), true.numpy()))
-        weights = rebalancing_weights(ab_prior(), lam=0)
-        balanced = auc(ab_error_curve(predicted.numpy(), true.numpy(), weights=weights))
-        return {"auc_raw": raw, "auc_balanced": balanced, "colourfulness": ratio}
+        return measure_classes(self.average.network, self.validation, self.settings.temperature)

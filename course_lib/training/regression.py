@@ -64,6 +64,33 @@ def start_from_eccv16(network: SIGGRAPH17, trained: ECCV16) -> None:
             mine[key].copy_(value)
 
 
+@torch.no_grad()
+def measure_regression(network: SIGGRAPH17, codes: np.ndarray) -> dict[str, float]:
+    """Mean ab error of a network on validation pictures, at their size.
+
+    Parameters
+    ----------
+    network : SIGGRAPH17
+        In evaluation mode.
+    codes : numpy.ndarray
+        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+
+    Returns
+    -------
+    dict
+        "error" without hints, "error_hints" with simulated ones: Lab units.
+    """
+    sums = {"error": 0.0, "error_hints": 0.0}
+    parts = np.array_split(np.arange(len(codes)), max(1, len(codes) // 50))
+    for number, part in enumerate(parts):
+        L, ab = decode_lab(torch.from_numpy(codes[part]))
+        hints = simulate_hints(ab, step_generator(0, number))
+        for name, given in (("error", ()), ("error_hints", hints)):
+            distance = (network(L, *given) - ab).norm(dim=1)
+            sums[name] += distance.mean(dim=(1, 2)).sum().item()
+    return {name: total / len(codes) for name, total in sums.items()}
+
+
 class Regression(SupervisedRecipe):
     """Huber loss on ab at full resolution, cross entropy on the class head beside it.
 
@@ -100,16 +127,6 @@ class Regression(SupervisedRecipe):
         entropy = -(F.log_softmax(flat, dim=1).gather(1, index) * target).sum(1).mean()
         return {"loss": huber + s.class_weight * entropy, "huber": huber, "class": entropy}
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Mean ab error in Lab units of the averaged weights, without and with hints."""
-        network = self.average.network
-        sums = {"error": 0.0, "error_hints": 0.0}
-        parts = np.array_split(np.arange(len(self.validation)), max(1, len(self.validation) // 50))
-        for number, part in enumerate(parts):
-            L, ab = decode_lab(torch.from_numpy(self.validation[part]))
-            hints = simulate_hints(ab, step_generator(0, number))
-            for name, given in (("error", ()), ("error_hints", hints)):
-                distance = (network(L, *given) - ab).norm(dim=1)
-                sums[name] += distance.mean(dim=(1, 2)).sum().item()
-        return {name: total / len(self.validation) for name, total in sums.items()}
+        """Mean ab error of the averaged weights, without and with hints."""
+        return measure_regression(self.average.network, self.validation)
