@@ -77,6 +77,9 @@ def show(figure: Figure, description: str, *, photographs: bool = False) -> None
     if not description.strip():
         plt.close(figure)
         raise ValueError("a figure needs a description for those who cannot see it")
+    for axis in figure.axes:  # texts set outside of the style's context have matplotlib's sizes
+        for text in (axis.title, axis.xaxis.label, axis.yaxis.label):
+            text.set_fontsize(_STYLE["font.size"])
     buffer = io.BytesIO()
     kind = "image/jpeg" if photographs else "image/png"
     with plt.rc_context(_STYLE):

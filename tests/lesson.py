@@ -28,12 +28,15 @@ def defined_in(lesson: str, *, solved: bool = True) -> dict:
         Name to value: modules, functions, classes, and what exercise cells assign.
     """
     names: dict = {}
+    answers: dict = {}
     for cell in jupytext.read(build.SOURCES / f"{lesson}.py").cells:
         if cell.cell_type != "code":
             continue
         code = cell.source
         if "exercise" in cell.metadata.get("tags", []):
+            before = dict(names)
             exec(build.show_solution(code) if solved else build.clear_solution(code), names)
+            answers |= {key: v for key, v in names.items() if before.get(key) is not v}
             continue
         # other cells may train or draw for seconds: only what they define is wanted
         kept = [
@@ -42,4 +45,4 @@ def defined_in(lesson: str, *, solved: bool = True) -> dict:
             if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
         ]
         exec(compile(ast.Module(kept, []), lesson, "exec"), names)
-    return names
+    return names | answers  # a lesson may go on to import the library's function of that name

@@ -212,3 +212,11 @@ def test_photos_are_built_from_a_package(build_photos, tmp_path, capsys):
     (tmp_path / "tiny_2_a.deb").write_bytes(b"cut short")
     with pytest.raises(build_photos.BuildError, match="not a Debian package"):
         build_photos.build(photos, tmp_path)
+
+
+def test_the_pages_show_what_was_measured():
+    spec = importlib.util.spec_from_file_location("write_cards", PHOTOS.parent / "write_cards.py")
+    write_cards = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(write_cards)
+    for path, text in write_cards.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run make results"

@@ -190,25 +190,35 @@ check.keep_lightness(keep_lightness)
 #
 # Enlarging ab bilinearly leaves a seam: beside every edge of the photograph the colours of both
 # sides mix. How much does that cost? Here is an experiment that needs no network: take the *true*
-# ab of the photograph, shrink it to the network's size, and bring it back in two ways. What is lost
-# is the fault of the enlarging alone.
+# ab of a photograph, shrink it to the network's coarse grid, and bring it back in two ways. What is
+# lost is the fault of the enlarging alone.
 
 # %%
-from course_lib.inference import upsample_ab
+from course_lib.inference import prepare, upsample_ab
 from course_lib.metrics import psnr
 
-true_ab = torch.from_numpy(cl.rgb_to_lab(photo)[..., 1:]).permute(2, 0, 1)[None]
-shrunk = F.interpolate(true_ab, small_l.shape[-2:], mode="bilinear", antialias=True)
-for guided in (False, True):
-    back = upsample_ab(shrunk, small_l, L, guided=guided)
-    quality = psnr(cl.lab_to_rgb(np.dstack([L, back])), photo)
-    print(f"guided={guided!s:5}  PSNR {quality:.1f} dB")
+fig = cl.load_photo("scenes/fig")
+fig_l = cl.rgb_to_lab(fig)[..., 0]
+fig_small_l = prepare(fig, net.input_size)  # what section 1 did by hand
+rows, columns = fig_small_l.shape[-2:]
+fig_ab = torch.from_numpy(cl.rgb_to_lab(fig)[..., 1:]).permute(2, 0, 1)[None]
+grid_ab = F.interpolate(fig_ab, (rows // 4, columns // 4), mode="bilinear", antialias=True)
+small_fig_ab = F.interpolate(grid_ab, (rows, columns), mode="bilinear")
+
+# %%
+back = {}
+for way in ("bilinear", "guided"):
+    large = upsample_ab(small_fig_ab, fig_small_l, fig_l, guided=way == "guided")
+    back[way] = cl.lab_to_rgb(np.dstack([fig_l, large]))
+    print(f"{way:8}  PSNR {psnr(back[way], fig):.1f} dB")
+
+# %% tags=["assertion"]
+assert psnr(back["guided"], fig) > psnr(back["bilinear"], fig) > 24
 
 # %% [markdown]
-# PSNR is a measure of likeness, in decibels: 6 dB more is half the error, and above 30 dB most
-# people see no difference. Two things to take away. First, both numbers are far above what any
-# colorization network reaches, so the small size of the network's answer is not what limits it.
-# Second, the *guided* way is ahead.
+# PSNR is a measure of likeness, in decibels: 6 dB more is half the error. Two things to take away.
+# First, even with perfect colours on that coarse grid the result is not perfect: sharp, strong
+# colours like those of this bowl lose most. Second, the *guided* way is a little ahead.
 #
 # The guided filter (He and Sun, 2015) does not enlarge ab itself. In a small window around each
 # pixel it writes ab as `scale * L + shift`, enlarges `scale` and `shift`, and applies them to the
@@ -216,19 +226,19 @@ for guided in (False, True):
 # two means and a division: see `course_lib.inference.guided_coefficients`.
 
 # %%
-window = np.s_[0:120, 560:740]
-versions = [upsample_ab(ab, small_l, L, guided=g) for g in (False, True)]
-bilinear, guided = (cl.lab_to_rgb(np.dstack([L, v])) for v in versions)
+window = np.s_[40:240, 60:360]
 show_pictures(
-    [gray[window], bilinear[window], guided[window]],
-    ["the photograph", "bilinear ab", "guided ab"],
-    "The ridge against the sky three times: gray, with colour that spills over the ridge, "
-    "and with colour that stops at it.",
+    [fig[window], back["bilinear"][window], back["guided"][window]],
+    ["truth", "bilinear ab", "guided ab"],
+    "A part of the red bowl three times: in truth, with red that spills over its rim, and with red "
+    "that keeps closer to the rim.",
 )
 
 # %% [markdown]
-# Look at the line where mountain meets sky. With bilinear ab a band of sky colour lies on the rock,
-# or the other way round; with the guide it is gone.
+# Look along the rim of the bowl. In both the red fades toward it and a reddish haze lies outside;
+# with the guide a little less so. It is a small gain, and it costs next to nothing. Where two regions
+# have the same lightness, as rim and shadow have here, there is no edge in L to follow: a guide
+# cannot show what gray does not.
 #
 # You have now built the whole of `cl.colorize`. From here on we use it: it does these steps, guided,
 # in bands of rows, so that even a very large photograph needs little memory.
@@ -241,7 +251,8 @@ show_pictures(
 )
 
 # %% tags=["assertion"]
-assert np.abs(cl.colorize(gray, net).astype(int) - guided).mean() < 1
+by_hand = cl.lab_to_rgb(np.dstack([L, upsample_ab(ab, small_l, L)]))
+assert np.array_equal(cl.colorize(gray, net), by_hand)
 
 # %% [markdown]
 # ## 5. Any size, any file
@@ -357,7 +368,7 @@ check.network_input(network_input)
 
 # %%
 siggraph = cl.siggraph17()
-names = ["scenes/forest-path", "scenes/rowing-boats", "scenes/two-dogs"]
+names = ["scenes/dune", "scenes/rowing-boats", "scenes/mountain-trail"]
 rows, titles = [], []
 for name in names:
     truth = cl.load_photo(name)
@@ -374,7 +385,7 @@ show_pictures(
 # %% [markdown]
 # Neither is right everywhere, and they err differently. ECCV16's colours are stronger, and where it
 # is wrong it is boldly wrong; SIGGRAPH17's are calmer. Both are small networks trained for an hour
-# or so on two processor cores. The published ones, eight times as large and trained for days, are
+# or so on two processor cores. The published ones, seven times as large and trained far longer, are
 # one word away where there is a network connection: `cl.eccv16(weights="official")`.
 #
 # ## 7. Saturation and colour temperature
@@ -571,15 +582,20 @@ for name, figure in figures.items():
 #   world is grayish, so without the balance gray wins again.
 # - **Colourfulness** is the mean chroma over that of the truth: 1 is as colourful as life.
 #
-# Read them together. ECCV16 was trained to dare, and pays for it in PSNR; in the balanced measure
-# it is ahead of gray. Ten photographs are few: `python -m course_lib.evaluation` prints the same
-# table with intervals.
+# Read them together. On these ten photographs ECCV16 is ahead of gray in every measure, and most in
+# the balanced one. That is not to be taken for granted: PSNR punishes a bold miss, and gray never
+# dares anything. Ten photographs are few: `python -m course_lib.evaluation` prints the same table
+# with intervals.
 
 # %% tags=["assertion"]
 means = {name: {k: v[0] for k, v in summarize(f).items()} for name, f in figures.items()}
 assert means["ECCV16"]["auc_balanced"] > means["gray"]["auc_balanced"]
 assert means["gray"]["colourfulness"] < 0.05
-assert means["ECCV16"]["psnr"] < means["gray"]["psnr"]
+assert (figures["ECCV16"]["psnr"] - figures["gray"]["psnr"]).min() < -1
+assert (figures["ECCV16"]["psnr"] - figures["gray"]["psnr"]).max() > 2
+for measure_name in ("psnr", "auc_raw", "auc_balanced"):
+    assert means["ECCV16"][measure_name] > means["gray"][measure_name], measure_name
+assert means["ECCV16"]["colourfulness"] > 0.4
 
 # %%
 gain = figures["ECCV16"]["psnr"] - figures["gray"]["psnr"]
@@ -587,12 +603,52 @@ for photo_file, value in sorted(zip(test_scenes, gain, strict=True), key=lambda 
     print(f"{value:+5.1f} dB  {photo_file.name}")
 
 # %% [markdown]
-# The sign differs from photograph to photograph. Where the network is sure, on grass, on sky, it
-# gains. Where it guesses wrong, it loses more than gray would.
+# The sign differs from photograph to photograph. Where the network knows the thing, it gains several
+# decibels; where it guesses wrong, it loses as much.
 #
 # ## 11. A gallery of failures
 #
-# @GALLERY@
+# The most useful pictures in any paper are the ones that went wrong. Here are six of ours, each with
+# the guess and the truth.
+
+# %%
+failures = {
+    "scenes/fig": "any colour would do",
+    "scenes/raindrops": "which season?",
+    "scenes/forest-path": "too dark to tell",
+    "scenes/kite": "sky or sunset?",
+    "scenes/brushes": "made to be colourful",
+    "gray/brick": "no thing, only texture",
+}
+pictures, titles = [], []
+for name, reason in failures.items():
+    original = cl.load_photo(name)
+    pictures += [cl.colorize(original, net), original]
+    titles += [reason, "truth"]
+show_pictures(
+    pictures,
+    titles,
+    "Six guesses with their truths: a red bowl guessed blue and brown, a green leaf guessed brown, "
+    "a dark forest with blue and red stains, a blue sky that turns orange at its border, colourful "
+    "brushes guessed brown, and a gray brick wall with stains of orange and blue.",
+    columns=4,
+)
+
+# %% [markdown]
+# - **Any colour would do.** A bowl can be red or blue; gray does not say. Nothing will ever fix
+#   this but a hint from somebody who knows, which is lesson 04.
+# - **Which season?** In close-up a leaf may be green or autumn brown. The network has to choose.
+# - **Too dark to tell.** In deep shadow there is little to recognise, and each part of the picture
+#   gets a guess of its own.
+# - **Sky or sunset?** Far from anything that settles it, the guess drifts from one plausible answer
+#   to another, and nothing in the network makes the whole sky agree.
+# - **Made to be colourful.** Paint, toys, clothes: the strongest colours are where guessing is
+#   hardest, so they come out brown. It is the mean of many possibilities.
+# - **No thing, only texture.** The network knows colours by what things are. A wall of equal bricks
+#   shows no thing, and patches appear.
+#
+# The first and the fifth have a moral side: clothes, flags and skin are in this class, and a
+# computer's brown is not a witness.
 #
 # ## 12. Your own photograph
 #
