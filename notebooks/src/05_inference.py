@@ -304,6 +304,11 @@ files = {
     "JPEG to be turned": as_file(small_photo.rotate(90, expand=True), "JPEG", exif=sideways),
 }
 loaded = {kind: cl.load_image(content) for kind, content in files.items()}
+
+# %% [markdown]
+# `load_image` takes a path, the bytes of a file, or a picture in memory. Here it read bytes.
+
+# %%
 show_pictures(
     [cl.colorize(picture, net) for picture in loaded.values()],
     list(loaded),
