@@ -90,7 +90,7 @@ COURSE = {
     ),
     "siggraph17": ShippedWeights(
         "siggraph17-course.safetensors",
-        "301c02a34b9fb2e2d36c64411533055b915406ce85b561192d9bee84ea26ed6c",
+        "ebf6fec3f1016a7c9ecd10ce2a3e72eab224c318f7373224839db09205a07700",
     ),
 }
 

@@ -389,9 +389,11 @@ show_pictures(
 
 # %% [markdown]
 # Neither is right everywhere, and they err differently. ECCV16's colours are stronger, and where it
-# is wrong it is boldly wrong; SIGGRAPH17's are calmer. Both are small networks trained for an hour
-# or so on two processor cores. The published ones, seven times as large and trained far longer, are
-# one word away where there is a network connection: `cl.eccv16(weights="official")`.
+# is wrong it is boldly wrong. SIGGRAPH17's are pale and brownish, close to sepia: that is what a
+# network answers that minimises its error and has not yet seen much. Ours saw 20,000 pictures beside
+# ECCV16's half a million, so do not judge the paper by it. The published networks, seven times as
+# large and trained far longer, are one word away where there is a network connection:
+# `cl.eccv16(weights="official")`.
 #
 # ## 7. Saturation and colour temperature
 #
@@ -600,7 +602,7 @@ assert (figures["ECCV16"]["psnr"] - figures["gray"]["psnr"]).min() < -1
 assert (figures["ECCV16"]["psnr"] - figures["gray"]["psnr"]).max() > 2
 for measure_name in ("psnr", "auc_raw", "auc_balanced"):
     assert means["ECCV16"][measure_name] > means["gray"][measure_name], measure_name
-assert means["ECCV16"]["colourfulness"] > 0.4
+assert means["ECCV16"]["colourfulness"] > 1.3 * means["SIGGRAPH17"]["colourfulness"]
 
 # %%
 gain = figures["ECCV16"]["psnr"] - figures["gray"]["psnr"]
