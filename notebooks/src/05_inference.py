@@ -468,6 +468,11 @@ filtered = {
     "Gaussian first": cl.load_image(blurred),
     "bilateral first": cl.load_image(bilateral),
 }
+
+# %% [markdown]
+# Then each of the three goes through the network.
+
+# %%
 show_pictures(
     [cl.colorize(picture, net) for picture in filtered.values()],
     list(filtered),
