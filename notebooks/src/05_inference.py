@@ -632,6 +632,11 @@ failures = {
     "scenes/brushes": "made to be colourful",
     "gray/brick": "no thing, only texture",
 }
+
+# %% [markdown]
+# The reasons stand above the guesses; we come to them below.
+
+# %%
 pictures, titles = [], []
 for name, reason in failures.items():
     original = cl.load_photo(name)
@@ -640,9 +645,9 @@ for name, reason in failures.items():
 show_pictures(
     pictures,
     titles,
-    "Six guesses with their truths: a red bowl guessed blue and brown, a green leaf guessed brown, "
-    "a dark forest with blue and red stains, a blue sky that turns orange at its border, colourful "
-    "brushes guessed brown, and a gray brick wall with stains of orange and blue.",
+    "Six guesses with their truths: a red bowl guessed blue and brown, a green leaf brown, a dark "
+    "forest blue and red, a blue sky orange at its border, colourful brushes brown, and a gray "
+    "brick wall with stains of orange and blue.",
     columns=4,
 )
 
