@@ -10,6 +10,8 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 CONSTRAINTS := $(if $(UNLOCKED),,-c constraints.txt)
+# JupyterLab refuses to run as root unless told; in a container root is often all there is.
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 
 .DEFAULT_GOAL := help
@@ -35,7 +37,7 @@ check-environment: $(STAMP) ## say whether this machine has what the course need
 
 .PHONY: lab
 lab: check-environment ## open JupyterLab at lesson 00
-	cd notebooks && ../$(BIN)/jupyter lab 00_start_here.ipynb
+	cd notebooks && ../$(BIN)/jupyter lab 00_start_here.ipynb $(ALLOW_ROOT)
 
 .PHONY: lint
 lint: $(STAMP) ## check style and formatting
