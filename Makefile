@@ -62,7 +62,7 @@ notebooks: $(STAMP) ## build the lessons from notebooks/src
 	$(BIN)/python notebooks/build.py
 
 .PHONY: train-eccv16
-train-eccv16: $(STAMP) ## train ECCV16 as shipped: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
+train-eccv16: $(STAMP) ## train ECCV16 in two stages: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
 		--run runs/eccv16
 	$(BIN)/python -m course_lib.training export --run runs/eccv16 --validation $(VALIDATION) \

@@ -23,7 +23,7 @@
 #
 # **You will learn**
 #
-# - why a network that sees 128 pixels can colour a large photograph without blur;
+# - why a network that sees a hundred pixels can colour a large photograph without blur;
 # - why its colours stop at edges that it never saw sharply;
 # - why one number is not enough to judge a colouring.
 #
@@ -49,12 +49,12 @@ from course_lib.plotting import show_pictures
 # with at the end. The network never sees the colours.
 
 # %%
-photo = cl.load_photo("scenes/autumn-mountain")
+photo = cl.load_photo("scenes/dune")
 gray = cl.to_gray(photo)
 show_pictures(
     [photo, gray],
     ["what the camera saw", "what we keep"],
-    "An autumn meadow below a mountain ridge, in colour and in gray.",
+    "Tall grass on a dune before the sea, in colour and in gray.",
 )
 print(photo.shape, photo.dtype)
 
@@ -151,7 +151,7 @@ window = np.s_[120:300, 330:600]
 show_pictures(
     [gray[window], enlarged[window], joined[window]],
     ["the photograph", "enlarged: blurred", "own L kept: sharp"],
-    "A part of the meadow three times: gray and sharp, coloured and blurred, coloured and sharp.",
+    "A part of the dune three times: gray and sharp, coloured and blurred, coloured and sharp.",
 )
 
 # %% [markdown]
@@ -247,7 +247,7 @@ show_pictures(
 show_pictures(
     [gray, cl.colorize(gray, net), photo],
     ["gray", "cl.colorize(gray, net)", "truth"],
-    "The meadow in gray, coloured by the network, and as the camera saw it.",
+    "The dune in gray, coloured by the network, and as the camera saw it.",
 )
 
 # %% tags=["assertion"]
@@ -271,7 +271,7 @@ show_pictures(
 
 # %% [markdown]
 # Same photograph, same network, four answers. Which is best depends on how large the subject is in
-# the picture; `net.input_size` is the one that did best on validation photographs.
+# the picture; `net.input_size` was chosen on validation photographs, where it did well on average.
 #
 # Files come in more kinds than sizes. Many tutorials crash on the first palette PNG, or colour it
 # wrongly without a word. Let us make one small photograph into six kinds of files, in memory.
@@ -373,7 +373,7 @@ check.network_input(network_input)
 
 # %%
 siggraph = cl.siggraph17()
-names = ["scenes/dune", "scenes/rowing-boats", "scenes/mountain-trail"]
+names = ["scenes/yellow-flower", "scenes/rowing-boats", "scenes/mountain-trail"]
 rows, titles = [], []
 for name in names:
     truth = cl.load_photo(name)
@@ -408,7 +408,7 @@ show_pictures(
     [cl.set_saturation(coloured, f) for f in factors]
     + [cl.set_temperature(coloured, k) for k in kelvins],
     [f"saturation {f}" for f in factors] + [f"{k} K" for k in kelvins],
-    "Above, the meadow from gray to strong colours; below, in light from warm to cool.",
+    "Above, the dune from gray to strong colours; below, in light from warm to cool.",
     columns=4,
 )
 
@@ -616,7 +616,7 @@ for photo_file, value in sorted(zip(test_scenes, gain, strict=True), key=lambda 
 
 # %% [markdown]
 # The sign differs from photograph to photograph. Where the network knows the thing, it gains several
-# decibels; where it guesses wrong, it loses as much.
+# decibels; where it guesses wrong, it loses some.
 #
 # ## 11. A gallery of failures
 #
