@@ -130,7 +130,12 @@ def test_an_interrupt_leaves_a_usable_model_and_history(tiny_codes, tmp_path):
         return step_once(step)
 
     recipe.train_step = interrupted
-    history = fit(recipe, 12, run_dir=tmp_path, record_every=5, progress=False)
+    # a process started in the background may have been told to ignore interrupts
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        history = fit(recipe, 12, run_dir=tmp_path, record_every=5, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert [row["step"] for row in history.rows] == [5]
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
 
