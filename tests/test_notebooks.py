@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from lesson import NOTEBOOKS, build
@@ -135,8 +136,13 @@ def test_exercises_come_with_check_hint_and_answer(name):
     assert count >= (0 if name.startswith("00") else 3)
     for tag in ("check", "hint", "answer"):
         assert len(tagged(notebook, tag)) == count, tag
-    for cell in tagged(notebook, "exercise"):
+    source = jupytext.read(build.SOURCES / f"{name}.py")
+    for cell, solved in zip(tagged(notebook, "exercise"), tagged(source, "exercise"), strict=True):
         assert "### " not in cell.source
+        assert cell.source == build.clear_solution(solved.source)
+        assert cell.source != build.show_solution(solved.source)
+        if "### STUB" not in solved.source:  # else the stub is the bug that is to be found
+            assert "NotImplementedError" in cell.source or "= ..." in cell.source
 
 
 @each_lesson

@@ -86,7 +86,7 @@ OFFICIAL = {
 COURSE = {
     "eccv16": ShippedWeights(
         "eccv16-course.safetensors",
-        "2236d9eff6ab835dee95df6e8dc52e4d6159e68cf02507a88d529c424f554048",
+        "9c1eba908f8d6d36787ddbb64fff79d1ccd4c22ae775529255b65da15fe2b227",
     ),
     "siggraph17": ShippedWeights(
         "siggraph17-course.safetensors",

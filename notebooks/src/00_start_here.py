@@ -61,6 +61,7 @@ coloured = cl.colorize(gray, "eccv16")
 # That is all. Let us look at it.
 
 # %%
+import numpy as np
 from course_lib.plotting import show_pictures
 
 show_pictures(
@@ -167,8 +168,12 @@ show_pictures(
     "Two guesses for the mountain trail, from gray and from colour: they look the same.",
 )
 
+# %% tags=["assertion"]
+assert np.abs(from_gray.astype(int) - from_colour).mean() < 2
+
 # %% [markdown]
-# No difference to be seen. The first thing that happens to a photograph here is that everything but
+# No difference to be seen. (What there is comes from rounding: less than two of 255 levels on
+# average.) The first thing that happens to a photograph here is that everything but
 # its *lightness* is dropped. Lesson 02 shows what lightness is, exactly.
 #
 # ## 5. A number for "how far off"
@@ -176,10 +181,8 @@ show_pictures(
 # Eyes get used to anything, so we also want a number. The simplest is the mean difference: subtract
 # the two pictures, drop the signs, take the mean. This is how it is often written.
 
+
 # %%
-import numpy as np
-
-
 def careless_difference(one, other):
     """Mean absolute difference of two pictures; something is wrong here."""
     return np.abs(one - other).mean()
@@ -192,7 +195,7 @@ print("dark against light:", careless_difference(dark, light))
 
 # %% [markdown]
 # The same two pictures, two different distances. No error, no warning, just a wrong number: the
-# most expensive kind of bug, and one that has gone into print.
+# most expensive kind of bug.
 #
 # ### Exercise 3: find the bug
 #
