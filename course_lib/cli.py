@@ -15,6 +15,7 @@ from course_lib.inference import colorize, pick_device
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
 from course_lib.models import eccv16, siggraph17
 from course_lib.models.weights import WeightsError
+from course_lib.training import parallel
 
 #: Names on the command line and the functions that load them.
 MODELS = {"eccv16": eccv16, "siggraph17": siggraph17}
@@ -139,9 +140,13 @@ def _run(options: argparse.Namespace) -> int:
 
     done = failed = kept = 0
     taken: set[Path] = set()
-    bar = tqdm(tasks, disable=options.quiet or len(tasks) < 2, unit="photo")
-    for source, place in bar:
-        targets = {name: _result_path(options.output, place, name, taken) for name in names}
+    jobs = [
+        (source, {name: _result_path(options.output, place, name, taken) for name in names})
+        for source, place in tasks
+    ]
+    jobs = jobs[parallel.share_of_files(len(jobs))]
+    bar = tqdm(jobs, disable=options.quiet or len(jobs) < 2, unit="photo")
+    for source, targets in bar:
         if not options.overwrite:
             existing = [name for name, target in targets.items() if target.exists()]
             kept += len(existing)
@@ -162,7 +167,8 @@ def _run(options: argparse.Namespace) -> int:
                 f"colorize: {source}: not enough memory; try a smaller --size or photo",
                 file=sys.stderr,
             )
-    if not options.quiet:
+    done, kept, failed = map(int, parallel.total_over_processes([done, kept, failed]))
+    if not options.quiet and parallel.rank() == 0:
         kept_note = f", {kept} already there (--overwrite replaces them)" if kept else ""
         print(f"{done} written to {options.output}{kept_note}, {failed} failed")
     return 1 if failed else 0
@@ -185,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        return _run(options)
+        with parallel.joined_processes():
+            return _run(options)
     except (ImageError, WeightsError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,8 @@ python -m course_lib.training prepare FOLDER --size 64 --output train.npy
 python -m course_lib.training prior --train train.npy --output ab-prior.csv
 python -m course_lib.training eccv16 --train train.npy --validation val.npy --run runs/eccv16
 python -m course_lib.training export --run runs/eccv16 --validation val.npy --output x.safetensors
+
+On several processes, cards or machines: torchrun --nproc-per-node N -m course_lib.training ...
 """
 
 import argparse
@@ -25,6 +27,7 @@ from course_lib.models import eccv16
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.weights import WeightsError, save_weights
+from course_lib.training import parallel
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
@@ -112,10 +115,11 @@ def _train(options: argparse.Namespace) -> None:
     config = json.loads(config_path.read_text())
     train, validation = _load_array(options.train), _load_array(options.validation)
     recipe = build_recipe(config, train, validation[:MEASURED], options.start)
-    options.run.mkdir(parents=True, exist_ok=True)
-    (options.run / "config.json").write_text(
-        json.dumps(config | {"pictures": len(train)}, indent=2)
-    )
+    if parallel.rank() == 0:
+        options.run.mkdir(parents=True, exist_ok=True)
+        (options.run / "config.json").write_text(
+            json.dumps(config | {"pictures": len(train)}, indent=2)
+        )
     if options.threads:
         torch.set_num_threads(options.threads)
     history = fit(
@@ -124,7 +128,8 @@ def _train(options: argparse.Namespace) -> None:
         run_dir=options.run,
         evaluate_every=options.evaluate_every,
     )
-    print(json.dumps(history.rows[-1]))
+    if parallel.rank() == 0:
+        print(json.dumps(history.rows[-1]))
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -209,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a training command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.run_command(options)
+        with parallel.joined_processes():
+            options.run_command(options)
     except (ImageError, WeightsError, ValueError, OSError) as error:
         print(f"course_lib.training: {error}", file=sys.stderr)
         return 2

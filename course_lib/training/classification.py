@@ -52,6 +52,11 @@ class EncodingTable:
         row = (cells[:, 0] * (2 * self.REACH + 1) + cells[:, 1]).flatten()
         return self.index[row], self.weight[row]
 
+    def to(self, device: torch.device) -> "EncodingTable":
+        """Move the table to the device of the pictures; returns the table."""
+        self.index, self.weight = self.index.to(device), self.weight.to(device)
+        return self
+
 
 def training_prior(codes: np.ndarray, table: EncodingTable, pictures: int = 20_000) -> np.ndarray:
     """How often each bin occurs in training pictures, smoothed.
@@ -145,10 +150,10 @@ def measure_classes(network: ECCV16, codes: np.ndarray, temperature: float) -> d
     """
     predicted, true = [], []
     for part in np.array_split(np.arange(len(codes)), max(1, len(codes) // 64)):
-        L, ab = decode_lab(torch.from_numpy(codes[part]))
+        L, ab = decode_lab(torch.from_numpy(codes[part]).to(network.model_out.weight.device))
         predicted.append(annealed_mean(network.logits(L), temperature))
         true.append(F.avg_pool2d(ab, 4))
-    predicted, true = torch.cat(predicted).numpy(), torch.cat(true).numpy()
+    predicted, true = torch.cat(predicted).cpu().numpy(), torch.cat(true).cpu().numpy()
     balance = rebalancing_weights(ab_prior(), lam=0)
     return {
         "auc_raw": auc(ab_error_curve(predicted, true)),
@@ -181,7 +186,9 @@ class Classification(SupervisedRecipe):
         super().__init__(network, codes, validation, settings)
         self.table = EncodingTable(settings.neighbours)
         self.prior = training_prior(codes, self.table)
-        self.rarity = torch.from_numpy(rebalancing_weights(self.prior, settings.lam)).float()
+        self.table.to(self.device)
+        rarity = rebalancing_weights(self.prior, settings.lam)
+        self.rarity = torch.from_numpy(rarity).float().to(self.device)
 
     def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
         """Rebalanced cross entropy, in nats a pixel; see `SupervisedRecipe`."""

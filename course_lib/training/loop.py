@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from tqdm.auto import tqdm
 
+from course_lib.training import parallel
+
 
 class Recipe(Protocol):
     """What the loop asks of a recipe.
@@ -136,7 +138,8 @@ def fit(
     run_dir : path, optional
         Folder for ``checkpoint.pt`` and ``history.csv``. If it holds a checkpoint, training
         goes on from there, and ends up where an uninterrupted run does, number for number.
-        Without a folder nothing is saved.
+        Without a folder nothing is saved. Where torchrun started several processes, the first
+        one alone writes, and all of them read.
     record_every : int
         Steps whose mean losses make one row of the history.
     evaluate_every : int, optional
@@ -164,9 +167,12 @@ def fit(
         recipe.load_state_dict(state["recipe"])
         history, step, seconds = History(state["rows"]), state["step"], state["seconds"]
         sums, summed = state["sums"], state["summed"]
+    parallel.check_same_everywhere(step, "the step of the checkpoint")
+    first = parallel.rank() == 0
+    silent = not (progress and first)
 
     def save() -> None:
-        if checkpoint:
+        if checkpoint and first:
             state = {
                 "recipe": recipe.state_dict(),
                 "rows": history.rows,
@@ -179,7 +185,7 @@ def fit(
             history.save_csv(folder / "history.csv")
 
     last_save = time.monotonic()
-    bar = tqdm(total=steps, initial=step, disable=not progress, unit="step", mininterval=1)
+    bar = tqdm(total=steps, initial=step, disable=silent, unit="step", mininterval=1)
     with bar, _stopped_by_learner():
         while step < steps:
             start = time.monotonic()

@@ -7,16 +7,25 @@ import torch
 from torch import Tensor, nn
 
 
-def bfloat16_pays() -> bool:
-    """Whether this CPU has bfloat16 matrix units (Intel AMX) that PyTorch may use.
+def bfloat16_pays(device: torch.device | str = "cpu") -> bool:
+    """Whether a device has bfloat16 matrix units that PyTorch may use.
 
     With them training is several times faster in bfloat16; without them it is slower.
+
+    Parameters
+    ----------
+    device : torch.device or str
+        A CPU has them with Intel AMX, an NVIDIA card from compute capability 8.0 on.
 
     Returns
     -------
     bool
         False too where the environment variable ONEDNN_MAX_CPU_ISA forbids their use.
     """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if torch.device(device).type != "cpu":
+        return False
     # PyTorch has no public question for this; the second one heeds ONEDNN_MAX_CPU_ISA.
     has_units = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     return has_units and torch.ops.mkldnn._is_mkldnn_bf16_supported()

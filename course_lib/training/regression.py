@@ -83,7 +83,8 @@ def measure_regression(network: SIGGRAPH17, codes: np.ndarray) -> dict[str, floa
     sums = {"error": 0.0, "error_hints": 0.0}
     parts = np.array_split(np.arange(len(codes)), max(1, len(codes) // 50))
     for number, part in enumerate(parts):
-        L, ab = decode_lab(torch.from_numpy(codes[part]))
+        device = network.model_out[0].weight.device
+        L, ab = decode_lab(torch.from_numpy(codes[part]).to(device))
         hints = simulate_hints(ab, step_generator(0, number))
         for name, given in (("error", ()), ("error_hints", hints)):
             distance = (network(L, *given) - ab).norm(dim=1)
@@ -112,14 +113,19 @@ class Regression(SupervisedRecipe):
         settings: RegressionSettings,
     ):
         super().__init__(network, codes, validation, settings)
-        self.table = EncodingTable(settings.neighbours, ab_grid())
+        self.table = EncodingTable(settings.neighbours, ab_grid()).to(self.device)
 
     def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
         """Huber in Lab units, cross entropy in nats a pixel; see `SupervisedRecipe`."""
         s = self.settings
-        generator = step_generator(s.seed + 2, step)
-        hints = simulate_hints(ab, generator, largest_patch=s.largest_patch)
-        inputs = (x.contiguous(memory_format=torch.channels_last) for x in (L, *hints))
+        # A generator for each picture: its hints do not depend on which process draws them.
+        first = step * s.batch_size + self.batches.share.start
+        hints = []
+        for number, one in enumerate(ab.split(1), first):
+            generator = step_generator(s.seed + 2, number)
+            hints.append(simulate_hints(one, generator, largest_patch=s.largest_patch))
+        hint_ab, mask = (torch.cat(parts) for parts in zip(*hints, strict=True))
+        inputs = (x.contiguous(memory_format=torch.channels_last) for x in (L, hint_ab, mask))
         predicted, logits = network.both_heads(*inputs)
         huber = F.huber_loss(predicted, ab, delta=s.huber_delta)
         index, target = self.table(F.avg_pool2d(ab, 4))

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.data.arrays import decode_lab
+from course_lib.inference import pick_device
+from course_lib.training import parallel
 from course_lib.training.loop import step_generator
 from course_lib.training.optim import MasterWeights, WeightAverage, bfloat16_pays, cosine_rate
 
@@ -38,7 +40,9 @@ class Settings:
     seed : int
         Of order, augmentation and hints.
     precision : {"auto", "float32", "bfloat16"}
-        "auto" takes bfloat16 where the CPU has matrix units for it.
+        "auto" takes bfloat16 where the device has matrix units for it.
+    device : str
+        "auto" takes a graphics card where there is one; see `inference.pick_device`.
     """
 
     steps: int = 1000
@@ -52,6 +56,7 @@ class Settings:
     contrast: float = 0.1
     seed: int = 0
     precision: str = "auto"
+    device: str = "auto"
 
 
 class LabBatches:
@@ -73,10 +78,12 @@ class LabBatches:
             )
         self.codes = codes
         self.settings = settings
+        self.device = pick_device(settings.device)
+        self.share = parallel.share_of_batch(settings.batch_size)
         self._order: tuple[int, Tensor] | None = None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of a step.
+        """The batch of a step, or this process's share of it where torchrun started several.
 
         Parameters
         ----------
@@ -99,28 +106,51 @@ class LabBatches:
             self._order = epoch, torch.randperm(len(self.codes), generator=generator)
         index = self._order[1][place * s.batch_size : (place + 1) * s.batch_size]
         # sorted, so that a memory-mapped file is read in one direction
-        codes = torch.from_numpy(self.codes[index.sort().values.numpy()])
+        index = index.sort().values[self.share]
+        codes = torch.from_numpy(self.codes[index.numpy()]).to(self.device)
+        # Every process draws for the whole batch: numbers cost little, and do not depend on how
+        # many processes there are.
         generator = step_generator(s.seed + 1, step)
-        mirror = torch.rand(len(codes), 1, 1, 1, generator=generator) < 0.5
+        mirror = self._draw(1, generator)[0] < 0.5
+        contrast, brightness = self._draw(2, generator) * 2 - 1
         L, ab = decode_lab(torch.where(mirror, codes.flip(-1), codes))
-        jitter = torch.rand(2, len(codes), 1, 1, 1, generator=generator) * 2 - 1
-        L = (L - 50) * (1 + s.contrast * jitter[0]) + 50 + s.brightness * jitter[1]
+        L = (L - 50) * (1 + s.contrast * contrast) + 50 + s.brightness * brightness
         L = L.clamp(0, 100)
         if s.zoom > 1:
-            L, ab = _zoomed(torch.cat([L, ab], dim=1), s.zoom, generator).split([1, 2], dim=1)
+            draws = self._draw(3, generator).flatten(1)
+            L, ab = _zoomed(torch.cat([L, ab], dim=1), s.zoom, draws).split([1, 2], dim=1)
         return L, ab
 
+    def _draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Numbers in 0..1 for the pictures of this process, (count, N, 1, 1, 1)."""
+        numbers = torch.rand(count, self.settings.batch_size, 1, 1, 1, generator=generator)
+        return numbers[:, self.share].to(self.device)
 
-def _zoomed(pictures: Tensor, largest: float, generator: torch.Generator) -> Tensor:
-    """A random square of each picture, 1 / largest to 1 times its side, at the full size."""
-    draws = torch.rand(3, len(pictures), generator=generator)
+
+def _zoomed(pictures: Tensor, largest: float, draws: Tensor) -> Tensor:
+    """A random square of each picture, 1 / largest to 1 times its side, at the full size.
+
+    `draws` are three numbers in 0..1 for each picture, (3, N): size, and place across and down.
+    """
     side = 1 / (1 + (largest - 1) * draws[0])
     shift = (draws[1:] * 2 - 1) * (1 - side)
-    to_source = torch.zeros(len(pictures), 2, 3)
+    to_source = torch.zeros(len(pictures), 2, 3, device=pictures.device)
     to_source[:, 0, 0] = to_source[:, 1, 1] = side
     to_source[:, :, 2] = shift.T
     grid = F.affine_grid(to_source, list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+
+
+class _Losses(nn.Module):
+    """A recipe's losses as a module, for `parallel.distribute`."""
+
+    def __init__(self, recipe: "SupervisedRecipe"):
+        super().__init__()
+        self.network = recipe.weights.running
+        self._losses = recipe.losses
+
+    def forward(self, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
+        return self._losses(self.network, L, ab, step)
 
 
 class SupervisedRecipe(ABC):
@@ -150,10 +180,12 @@ class SupervisedRecipe(ABC):
         self.batch_size = settings.batch_size
         self.validation = validation
         self.batches = LabBatches(codes, settings)
-        self.network = network.to(memory_format=torch.channels_last).train()
+        self.device = self.batches.device
+        network = network.to(self.device, memory_format=torch.channels_last).train()
+        self.network = parallel.synchronize_normalization(network)
         precision = settings.precision
         if precision == "auto":
-            precision = "bfloat16" if bfloat16_pays() else "float32"
+            precision = "bfloat16" if bfloat16_pays(self.device) else "float32"
         self.weights = MasterWeights(self.network, precision)
         self.average = WeightAverage(self.network, settings.average)
         self.optimizer = torch.optim.AdamW(
@@ -162,6 +194,7 @@ class SupervisedRecipe(ABC):
             betas=(0.9, 0.99),
             weight_decay=settings.weight_decay,
         )
+        self._compute = parallel.distribute(_Losses(self))
 
     @abstractmethod
     def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
@@ -176,14 +209,14 @@ class SupervisedRecipe(ABC):
         s = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = cosine_rate(step, s.steps, s.rate, s.warmup)
-        losses = self.losses(self.weights.running, *self.batches(step), step)
+        losses = self._compute(*self.batches(step), step)
         losses["loss"].backward()
         self.weights.collect()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.weights.refresh()
         self.average.update(self.network, step)
-        return {name: value.item() for name, value in losses.items()}
+        return parallel.mean_over_processes({k: v.item() for k, v in losses.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """See `loop.Recipe`."""
