@@ -1,12 +1,16 @@
-"""The shipped networks measured on photographs that they never saw.
+"""The networks measured on photographs that they never saw, beside what has to be beaten.
 
-    python -m course_lib.evaluation [--split test] [--weights course] [--json FILE]
-        [--picture FILE]
+    python -m course_lib.evaluation                             the course's own test scenes
+    python -m course_lib.evaluation --folder DIR --part test    pictures of your own
 
 Protocol: the centre square of each photograph at 256 x 256; the network sees its lightness;
-PSNR over 8-bit RGB; ab-error AuC from 0 to 150, raw and class-balanced by the shipped prior;
-colourfulness as mean chroma over the truth's. Each figure is a mean over photographs, with a
-95 % bootstrap interval. The baseline is the gray picture itself.
+PSNR and SSIM over 8-bit RGB; ab-error AuC from 0 to 150, raw and class-balanced by the shipped
+prior; colourfulness as mean chroma over the truth's. Each figure is a mean over photographs, with
+a 95 % bootstrap interval over them. SIGGRAPH17 is also measured with hints that tell the truth:
+PSNR against their number, as `hint_curve` says.
+
+Baselines: the gray picture itself, the training pictures' mean colour, and the colours of the
+training picture whose gray is most alike.
 """
 
 import argparse
@@ -18,14 +22,17 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from course_lib.baselines import MeanColour, NearestPicture
 from course_lib.bins import rebalancing_weights
-from course_lib.data.arrays import square
+from course_lib.data.arrays import GRAY_CHROMA, encode_lab, square
 from course_lib.data.photos import KINDS, SPLITS, photos
 from course_lib.data.prior import ab_prior
-from course_lib.image import save_image
+from course_lib.data.split import only_part
+from course_lib.hint_curve import PUBLISHED_PSNR, psnr_against_hints, reveal_hints
+from course_lib.image import ImageError, list_images, load_image, save_image
 from course_lib.inference import colorize
 from course_lib.lab import rgb_to_lab, to_gray
-from course_lib.metrics import ab_error_curve, auc, psnr
+from course_lib.metrics import ab_error_curve, auc, psnr, ssim
 from course_lib.models import eccv16, siggraph17
 from course_lib.models.weights import WeightsError
 
@@ -33,15 +40,17 @@ from course_lib.models.weights import WeightsError
 SIZE = 256
 #: Photographs on the sheet of results.
 SHEET = 6
+#: A photograph with a shorter side below this would be measured on invented pixels.
+MIN_SIDE = 160
+
+Method = Callable[[np.ndarray], np.ndarray]
 
 
 def _ab(rgb: np.ndarray) -> np.ndarray:
     return np.moveaxis(rgb_to_lab(rgb)[..., 1:], -1, 0)[None]
 
 
-def measure(
-    pictures: Sequence[np.ndarray], method: Callable[[np.ndarray], np.ndarray]
-) -> dict[str, np.ndarray]:
+def measure(pictures: Sequence[np.ndarray], method: Method) -> dict[str, np.ndarray]:
     """Figures of a colouring method, picture by picture.
 
     Parameters
@@ -54,8 +63,8 @@ def measure(
     Returns
     -------
     dict
-        "psnr" in dB, "auc_raw" and "auc_balanced" in percent, "chroma" and "true_chroma" in
-        Lab units: arrays (len(pictures),).
+        "psnr" in dB, "ssim", "auc_raw" and "auc_balanced" in percent, "chroma" and "true_chroma"
+        in Lab units: arrays (len(pictures),).
     """
     weights = rebalancing_weights(ab_prior(), lam=0)
     rows = []
@@ -65,6 +74,7 @@ def measure(
         rows.append(
             {
                 "psnr": psnr(out, truth),
+                "ssim": ssim(out, truth),
                 "auc_raw": auc(ab_error_curve(predicted, true)),
                 "auc_balanced": auc(ab_error_curve(predicted, true, weights)),
                 "chroma": np.hypot(*predicted[0]).mean(),
@@ -72,6 +82,30 @@ def measure(
             }
         )
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def bootstrap(
+    values: np.ndarray, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """A mean with its 95 % bootstrap interval.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (N,), one a photograph.
+    resamples : int
+        Bootstrap samples of the photographs.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    (float, float, float)
+        The mean, and the interval's two ends.
+    """
+    draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
 
 
 def summarize(
@@ -91,22 +125,19 @@ def summarize(
     Returns
     -------
     dict
-        "psnr", "auc_raw", "auc_balanced", "colourfulness" (ratio of the summed chromas): mean
-        and the interval's two ends.
+        "psnr", "ssim", "auc_raw", "auc_balanced", "colourfulness" (ratio of the summed chromas):
+        mean and the interval's two ends.
     """
     count = len(figures["psnr"])
-    draws = np.random.default_rng(seed).integers(0, count, (resamples, count))
-
-    def interval(value: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float, float]:
-        low, high = np.percentile(value(draws), [2.5, 97.5])
-        return float(value(np.arange(count)[None])[0]), float(low), float(high)
-
     result = {
-        name: interval(lambda i, x=figures[name]: x[i].mean(axis=1))
-        for name in ("psnr", "auc_raw", "auc_balanced")
+        name: bootstrap(figures[name], resamples, seed)
+        for name in ("psnr", "ssim", "auc_raw", "auc_balanced")
     }
+    draws = np.random.default_rng(seed).integers(0, count, (resamples, count))
     chroma, true = figures["chroma"], figures["true_chroma"]
-    result["colourfulness"] = interval(lambda i: chroma[i].sum(axis=1) / true[i].sum(axis=1))
+    ratios = chroma[draws].sum(axis=1) / true[draws].sum(axis=1)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    result["colourfulness"] = (float(chroma.sum() / true.sum()), float(low), float(high))
     return result
 
 
@@ -123,10 +154,10 @@ def format_table(results: dict[str, dict[str, tuple[float, float, float]]]) -> s
     str
     """
     lines = [
-        "| method | PSNR, dB | AuC raw, % | AuC balanced, % | colourfulness |",
-        "|---|---|---|---|---|",
+        "| method | PSNR, dB | SSIM | AuC raw, % | AuC balanced, % | colourfulness |",
+        "|---|---|---|---|---|---|",
     ]
-    digits = {"psnr": 2, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2}
+    digits = {"psnr": 2, "ssim": 3, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2}
     for name, result in results.items():
         cells = [
             "{:.{d}f} ({:.{d}f} to {:.{d}f})".format(*result[key], d=d)
@@ -136,56 +167,178 @@ def format_table(results: dict[str, dict[str, tuple[float, float, float]]]) -> s
     return "\n".join(lines)
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], nets: Sequence[nn.Module]) -> np.ndarray:
-    """Rows of gray, each network's colouring, and truth; a column for each photograph.
+def format_curve(curve: dict[str, tuple[float, float, float]]) -> str:
+    """PSNR by the number of hints as a Markdown table.
+
+    Parameters
+    ----------
+    curve : dict
+        Number of hints to mean and the interval's two ends, as `hint_results` returns it.
+
+    Returns
+    -------
+    str
+    """
+    lines = ["| hints | " + " | ".join(curve) + " |", "|---|" + "---|" * len(curve)]
+    means = " | ".join(f"{mean:.2f}" for mean, _, _ in curve.values())
+    return "\n".join([*lines, f"| PSNR, dB | {means} |"])
+
+
+def hint_results(
+    pictures: Sequence[np.ndarray], net: nn.Module
+) -> dict[str, tuple[float, float, float]]:
+    """PSNR of SIGGRAPH17 with 0, 1, 2, 5, 10, 20, 50 and 100 true hints.
+
+    Parameters
+    ----------
+    pictures : sequence of numpy.ndarray
+        The truth: (H, W, 3) uint8 each.
+    net : torch.nn.Module
+        SIGGRAPH17.
+
+    Returns
+    -------
+    dict
+        Number of hints, as text, to mean and 95 % bootstrap interval in dB.
+    """
+    curves = psnr_against_hints(net, pictures)
+    return {
+        str(count): bootstrap(curves[:, column]) for column, count in enumerate(PUBLISHED_PSNR)
+    }
+
+
+def contact_sheet(
+    pictures: Sequence[np.ndarray], methods: Sequence[Callable[[np.ndarray, int], np.ndarray]]
+) -> np.ndarray:
+    """Rows of gray, each method's colouring, and truth; a column for each photograph.
 
     Parameters
     ----------
     pictures : sequence of numpy.ndarray
         (S, S, 3) uint8 each.
-    nets : sequence of torch.nn.Module
-        One row each.
+    methods : sequence of callable
+        One row each: from a photograph and its number to a coloured picture of the same shape.
 
     Returns
     -------
     numpy.ndarray
-        ((2 + len(nets)) * S, len(pictures) * S, 3) uint8, with white gaps.
+        ((2 + len(methods)) * (S + 6), len(pictures) * (S + 6), 3) uint8, with white gaps.
     """
     rows = [[to_gray(p) for p in pictures]]
-    rows += [[colorize(p, net) for p in pictures] for net in nets]
+    rows += [[method(p, number) for number, p in enumerate(pictures)] for method in methods]
     rows += [list(pictures)]
     framed = [[np.pad(p, ((3, 3), (3, 3), (0, 0)), constant_values=255) for p in r] for r in rows]
     return np.concatenate([np.concatenate(row, axis=1) for row in framed], axis=0)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print a table; returns the exit status."""
+def training_codes(path: Path | None) -> np.ndarray:
+    """The pictures that the baselines learn from.
+
+    Parameters
+    ----------
+    path : Path, optional
+        An array made by ``python -m course_lib.training prepare``. The course's own training
+        photographs unless given.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, 3, H, W) uint8.
+    """
+    if path is not None:
+        return np.load(path, mmap_mode="r")
+    shipped = [square(p.load(), 64) for p in photos("train") if p.kind != "gray"]
+    return np.stack([encode_lab(rgb_to_lab(rgb)).transpose(2, 0, 1) for rgb in shipped])
+
+
+def held_out_pictures(folders: Sequence[Path], part: str, count: int) -> list[np.ndarray]:
+    """Centre squares, 256 x 256, of pictures in folders that no training may have seen.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Searched with their subfolders.
+    part : {"train", "validation", "test"}
+        By the files' hashes; see `data.split`.
+    count : int
+        At most so many. Pictures below 160 pixels, unreadable ones and gray ones are passed over.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        (256, 256, 3) uint8.
+    """
+    chosen = []
+    for path in only_part([p for folder in folders for p in list_images(folder)], part):
+        try:
+            rgb = load_image(path)
+        except ImageError:
+            continue
+        small = min(rgb.shape[:2]) < MIN_SIDE
+        if not small and np.hypot(*rgb_to_lab(square(rgb, 64))[..., 1:].T).mean() >= GRAY_CHROMA:
+            chosen.append(square(rgb, SIZE))
+        if len(chosen) == count:
+            break
+    if not chosen:
+        raise ValueError(f"no pictures of at least {MIN_SIDE} pixels in {part} of {folders}")
+    return chosen
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.evaluation",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="shipped photographs")
     parser.add_argument("--kind", choices=[k for k in KINDS if k != "gray"], default="scene")
+    parser.add_argument("--folder", type=Path, nargs="+", help="instead: folders of pictures")
+    parser.add_argument("--part", choices=SPLITS, default="test", help="of the folders, by hash")
+    parser.add_argument("--count", type=int, default=200, help="at most so many of them")
+    parser.add_argument("--train", type=Path, help="array that the baselines learn from")
     parser.add_argument("--weights", default="course", help="course or official")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--name", default="course test scenes", help="of the pictures, in FILE")
+    parser.add_argument("--json", type=Path, help="also put the figures into this file")
     parser.add_argument("--picture", type=Path, help="also write a sheet of results to this file")
+    parser.add_argument("--columns", type=int, default=SHEET, help="photographs on the sheet")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print a table; returns the exit status."""
+    parser = _parser()
     options = parser.parse_args(arguments)
-    pictures = [square(p.load(), SIZE) for p in photos(options.split, options.kind)]
     try:
         nets = {"eccv16": eccv16(options.weights), "siggraph17": siggraph17(options.weights)}
-    except WeightsError as error:
+        if options.folder:
+            pictures = held_out_pictures(options.folder, options.part, options.count)
+        else:
+            pictures = [square(p.load(), SIZE) for p in photos(options.split, options.kind)]
+        codes = training_codes(options.train)
+    except (WeightsError, ImageError, ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    results = {"gray": summarize(measure(pictures, lambda gray: gray))}
-    for name, net in nets.items():
-        results[name] = summarize(measure(pictures, lambda gray, n=net: colorize(gray, n)))
-    print(f"{len(pictures)} photographs ({options.kind}, {options.split}), {SIZE} x {SIZE}\n")
+    methods: dict[str, Method] = {
+        "gray": lambda gray: gray,
+        "mean colour": MeanColour(codes),
+        "nearest picture": NearestPicture(codes),
+    }
+    methods |= {name: lambda gray, n=net: colorize(gray, n) for name, net in nets.items()}
+    results = {name: summarize(measure(pictures, method)) for name, method in methods.items()}
+    curve = hint_results(pictures, nets["siggraph17"])
+    print(f"{options.name}: {len(pictures)} photographs, {SIZE} x {SIZE}\n")
     print(format_table(results))
+    print("\n" + format_curve(curve))
     if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
+        known = json.loads(options.json.read_text()) if options.json.exists() else {}
+        known[options.name] = {"pictures": len(pictures), "methods": results, "hints": curve}
+        options.json.write_text(json.dumps(known, indent=2) + "\n")
     if options.picture:
-        save_image(options.picture, contact_sheet(pictures[:SHEET], list(nets.values())))
+        rows = [lambda rgb, _, n=net: colorize(rgb, n) for net in nets.values()]
+        rows.append(
+            lambda rgb, i: colorize(rgb, nets["siggraph17"], hints=reveal_hints(rgb, 10, i))
+        )
+        save_image(options.picture, contact_sheet(pictures[: options.columns], rows))
     return 0
 
 

@@ -8,12 +8,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.lab import rgb_to_lab
+from course_lib.bins import ab_grid
+from course_lib.lab import in_gamut, lab_to_rgb, rgb_to_lab
 
 #: One hint: row, column, and a colour of 8-bit sRGB.
 Hint = tuple[float, float, tuple[int, int, int]]
+
+#: Where k-means stops if it has not come to rest, which it usually does much earlier.
+K_MEANS_ROUNDS = 50
 
 
 def hint_tensors(
@@ -107,3 +112,80 @@ def simulate_hints(
             hint_ab[area] = ab[area].mean(dim=(1, 2), keepdim=True)
             mask[area] = 1
     return hint_ab, mask
+
+
+def suggest_colours(
+    logits: Tensor, lightness: float, count: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """A few different colours that SIGGRAPH17's class head finds likely at a pixel.
+
+    The distribution over the ab grid, less what no screen can show at the pixel's lightness, is
+    divided into clusters by k-means. The paper draws samples and clusters those; here each cell
+    of the grid counts with its probability, which is what ever more samples come to, and needs
+    no randomness.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        (529,), the class head's answer at one place: ``net.logits(...)[0, :, row, column]``.
+    lightness : float
+        L of the pixel, in 0..100.
+    count : int
+        How many colours; fewer come back if fewer can be shown at this lightness.
+
+    Returns
+    -------
+    colours : numpy.ndarray
+        (count, 3) uint8 sRGB, the likeliest cluster first.
+    shares : numpy.ndarray
+        (count,) float64, falling, sum 1: each cluster's part of what can be shown.
+
+    Raises
+    ------
+    ValueError
+        If `logits` are not 529 numbers, the lightness lies outside 0..100, or `count` is
+        below 1.
+    """
+    grid = ab_grid().astype(np.float64)
+    if logits.shape != (len(grid),):
+        raise ValueError(
+            f"expected the {len(grid)} logits of one place, got {tuple(logits.shape)}; take "
+            "net.logits(...)[0, :, row, column]"
+        )
+    if not 0 <= lightness <= 100:
+        raise ValueError(f"lightness must be in 0..100, got {lightness}")
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    lab = np.column_stack([np.full(len(grid), lightness), grid])
+    # gray can always be shown, but rounding puts black and white a hair outside
+    shown = in_gamut(lab) | ~grid.any(axis=1)
+    points = grid[shown]
+    weights = F.softmax(logits.detach().cpu().double()[torch.from_numpy(shown)], dim=0).numpy()
+    centres = _cluster(points, weights, min(count, len(points)))
+    shares = np.bincount(_nearest(points, centres), weights, len(centres))
+    order = np.argsort(-shares, kind="stable")
+    lab = np.column_stack([np.full(len(centres), lightness), centres])[order]
+    return lab_to_rgb(lab), shares[order]
+
+
+def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    return ((points[:, None] - centres) ** 2).sum(axis=-1).argmin(axis=1)
+
+
+def _cluster(points: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """Weighted k-means, started like k-means++ but without chance."""
+    centres = points[[weights.argmax()]]
+    while len(centres) < count:
+        gap = ((points[:, None] - centres) ** 2).sum(axis=-1).min(axis=1)
+        # a point far from all centres is worth one of its own, and no point gets two
+        worth = np.where(gap > 0, weights * gap, -1)
+        centres = np.vstack([centres, points[worth.argmax()]])
+    for _ in range(K_MEANS_ROUNDS):
+        member = _nearest(points, centres)
+        mass = np.bincount(member, weights, count)
+        sums = np.stack([np.bincount(member, weights * axis, count) for axis in points.T], axis=1)
+        moved = np.where(mass[:, None] > 0, sums / np.maximum(mass, 1e-300)[:, None], centres)
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres

@@ -89,7 +89,8 @@ def pages() -> dict[Path, str]:
     dict
         Path to text.
     """
-    table = format_table(json.loads(RESULTS.read_text(encoding="utf-8")))
+    scenes = json.loads(RESULTS.read_text(encoding="utf-8"))["course test scenes"]
+    table = format_table(scenes["methods"])
     front, data = DATA.parent / "README.md", DATA / "README.md"
     cards = data.read_text(encoding="utf-8")
     for model in COURSE:

@@ -1,10 +1,27 @@
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
-from course_lib.data.arrays import square
-from course_lib.evaluation import contact_sheet, format_table, measure, summarize
-from course_lib.models import ECCV16
+from course_lib.baselines import MeanColour, NearestPicture
+from course_lib.data.arrays import encode_lab, square
+from course_lib.data.split import only_part, part_of
+from course_lib.evaluation import (
+    contact_sheet,
+    format_curve,
+    format_table,
+    held_out_pictures,
+    hint_results,
+    main,
+    measure,
+    summarize,
+    training_codes,
+)
+from course_lib.image import load_image
+from course_lib.lab import rgb_to_lab, to_gray
+from course_lib.models import SIGGRAPH17
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +33,7 @@ def test_the_truth_scores_perfectly_and_gray_has_no_colour(pictures):
     truth = iter(pictures)
     perfect = measure(pictures, lambda _: next(truth))
     assert (perfect["auc_raw"] == 100).all() and np.isinf(perfect["psnr"]).all()
+    assert (perfect["ssim"] == 1).all()
     gray = measure(pictures, lambda picture: picture)
     assert gray["chroma"].max() < 0.1
     assert (gray["auc_balanced"] < gray["auc_raw"]).all()
@@ -30,7 +48,7 @@ def test_methods_see_gray_pictures_only(pictures):
 def test_the_interval_holds_the_mean_and_narrows_with_more_pictures():
     def figures(count):
         x = np.random.RandomState(0).rand(count)
-        return dict.fromkeys(("psnr", "auc_raw", "auc_balanced", "chroma"), x) | {
+        return dict.fromkeys(("psnr", "ssim", "auc_raw", "auc_balanced", "chroma"), x) | {
             "true_chroma": np.ones(count)
         }
 
@@ -48,8 +66,119 @@ def test_the_table_has_a_row_for_each_method(pictures):
     assert len(lines) == 4 and lines[2].startswith("| gray | ")
 
 
-def test_the_sheet_has_gray_above_and_truth_below(pictures):
-    sheet = contact_sheet(pictures, [ECCV16(0.03)])
+def test_the_sheet_has_gray_above_methods_between_and_truth_below(pictures):
+    def mark(rgb, number):
+        return np.full_like(rgb, 100 + number)
+
+    sheet = contact_sheet(pictures, [mark])
     assert sheet.shape == (3 * 54, 3 * 54, 3)
     assert np.ptp(sheet[3:51].astype(int), axis=-1).max() == 0
+    assert (sheet[57:105, 57:105] == 101).all()
     assert np.array_equal(sheet[2 * 54 + 3 : 2 * 54 + 51, 3:51], pictures[0])
+
+
+def _codes(pictures):
+    return np.stack([encode_lab(rgb_to_lab(rgb)).transpose(2, 0, 1) for rgb in pictures])
+
+
+def test_the_mean_colour_is_the_training_pictures_mean(pictures):
+    out = MeanColour(_codes(pictures[:2]))(np.full((20, 30, 3), 128, np.uint8))
+    expected = np.mean(
+        [rgb_to_lab(rgb)[..., 1:].mean(axis=(0, 1)) for rgb in pictures[:2]], axis=0
+    )
+    assert np.allclose(rgb_to_lab(out)[..., 1:], expected, atol=1.0)
+
+
+def test_a_known_picture_gets_its_own_colours_back(pictures):
+    method = NearestPicture(_codes(pictures))
+    for truth in pictures:
+        assert np.abs(method(to_gray(truth)).astype(int) - truth).mean() < 3
+    stretched = method(square(to_gray(pictures[0]), 96))
+    assert stretched.shape == (96, 96, 3)
+
+
+def test_hints_that_tell_the_truth_are_counted(pictures):
+    curve = hint_results(pictures, SIGGRAPH17(0.03).eval())
+    assert list(curve) == ["0", "1", "2", "5", "10", "20", "50", "100"]
+    assert all(low <= mean <= high for mean, low, high in curve.values())
+    header, _, row = format_curve(curve).splitlines()
+    assert header == "| hints | 0 | 1 | 2 | 5 | 10 | 20 | 50 | 100 |"
+    assert f"{curve['10'][0]:.2f}" in row
+
+
+def test_baselines_learn_from_the_training_photographs_alone():
+    assert len(training_codes(None)) > 100
+
+
+@pytest.fixture
+def public_set(tmp_path):
+    """Two hundred small files, of which some are in each part."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        (folder / f"{number}.bin").write_bytes(rng.bytes(8))
+    return folder
+
+
+def test_parts_follow_from_the_bytes_alone(public_set):
+    paths = sorted(public_set.iterdir())
+    parts = {part: only_part(paths, part) for part in ("train", "validation", "test")}
+    assert sorted(p for found in parts.values() for p in found) == paths
+    assert 150 < len(parts["train"]) < 195 and parts["validation"] and parts["test"]
+    held_out = parts["test"][0]
+    copy = public_set / "another name.bin"
+    copy.write_bytes(held_out.read_bytes())
+    assert part_of(copy) == part_of(held_out) == "test"
+    assert only_part(paths[::-1], "test") == parts["test"]
+    with pytest.raises(ValueError, match="train, validation or test"):
+        only_part(paths, "holdout")
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Crops of real photographs, large, small and gray, of which some are held out."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    coffee = data.coffee()
+    for number in range(60):
+        Image.fromarray(coffee[number : number + 170, 2 * number : 2 * number + 180]).save(
+            folder / f"{number:02}.png"
+        )
+    Image.fromarray(coffee[:100, :100]).save(folder / "small.png")
+    Image.fromarray(to_gray(coffee)).save(folder / "gray.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def test_small_gray_and_broken_pictures_are_not_measured(photographs):
+    parts = [
+        held_out_pictures([photographs], part, 100) for part in ("train", "validation", "test")
+    ]
+    assert sum(map(len, parts)) == 60
+    assert all(picture.shape == (256, 256, 3) for part in parts for picture in part)
+    assert len(held_out_pictures([photographs], "train", 3)) == 3
+    for path in photographs.glob("[0-9]*"):
+        path.unlink()
+    with pytest.raises(ValueError, match="at least 160 pixels"):
+        held_out_pictures([photographs], "train", 3)
+
+
+def test_the_command_measures_a_folder_and_keeps_earlier_figures(photographs, tmp_path, capsys):
+    results, sheet = tmp_path / "results.json", tmp_path / "sheet.png"
+    results.write_text('{"earlier": {}}')
+    command = ["--folder", str(photographs), "--part", "validation", "--count", "2"]
+    command += ["--name", "coffee", "--json", str(results), "--picture", str(sheet)]
+    assert main(command) == 0
+    written = json.loads(results.read_text())
+    assert list(written) == ["earlier", "coffee"]
+    methods = written["coffee"]["methods"]
+    assert list(methods) == ["gray", "mean colour", "nearest picture", "eccv16", "siggraph17"]
+    # the gray picture was rounded to 8 bits on the way in, and the curve takes L as it is
+    unaided = methods["siggraph17"]["psnr"][0]
+    assert written["coffee"]["hints"]["0"][0] == pytest.approx(unaided, abs=0.1)
+    out = capsys.readouterr().out
+    assert "coffee: 2 photographs" in out and "| nearest picture |" in out
+    assert load_image(sheet).shape == (5 * 262, 2 * 262, 3)
+    assert main(["--folder", str(tmp_path / "nothing")]) == 2
+    assert "nothing" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from torch import nn
 from course_lib.bins import ab_bins, rebalancing_weights
 from course_lib.data.arrays import GRAY_CHROMA, build_array
 from course_lib.data.prior import ab_prior, save_prior
+from course_lib.data.split import PARTS, only_part
 from course_lib.image import ImageError, list_images
 from course_lib.models import eccv16
 from course_lib.models.eccv16 import ECCV16
@@ -100,6 +101,8 @@ def build_recipe(
 
 def _prepare(options: argparse.Namespace) -> None:
     paths = [path for folder in options.folders for path in list_images(folder)]
+    if options.part:
+        paths = only_part(paths, options.part)
     counts = build_array(paths, options.output, options.size, min_chroma=options.min_chroma)
     print(f"{options.output}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
 
@@ -176,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="decode folders of pictures into one array")
     prepare.add_argument("folders", nargs="+", type=Path)
     prepare.add_argument("--size", type=int, default=64, help="side of the squares in pixels")
+    prepare.add_argument(
+        "--part", choices=("train", *PARTS), help="only these, by hash (default: all pictures)"
+    )
     prepare.add_argument("--min-chroma", type=float, default=GRAY_CHROMA)
     prepare.add_argument("--output", type=Path, required=True)
     prepare.set_defaults(run_command=_prepare)
