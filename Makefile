@@ -46,7 +46,7 @@ lint: $(STAMP) ## check style and formatting
 
 .PHONY: unit
 unit: $(STAMP) ## run the unit tests
-	$(BIN)/python -m pytest -m 'not notebooks'
+	$(BIN)/python -m pytest -m 'not notebooks and not environments'
 
 .PHONY: test-notebooks
 test-notebooks: $(STAMP) ## run every lesson, as learners get it (nbval) and solved
@@ -54,12 +54,64 @@ test-notebooks: $(STAMP) ## run every lesson, as learners get it (nbval) and sol
 		--nbval-sanitize-with tests/nbval_sanitize.cfg $(LESSONS)
 	$(BIN)/python -m pytest -m notebooks
 
+.PHONY: test-site
+test-site: $(STAMP) site slides ## build site and slides, and look at every link and every slide
+	$(BIN)/python -m pytest -m environments tests/test_site.py tests/test_slides.py
+
 .PHONY: test
-test: lint unit test-notebooks ## run every test
+test: lint unit test-notebooks test-site ## run every test
+
+# The three targets below make environments of their own; the first time that takes minutes.
+.PHONY: versions
+versions: $(STAMP)
+	$(BIN)/python -m pytest -m 'not environments'
+
+# Old releases deprecate parts of each other; that is for nobody here to mend.
+.PHONY: oldest
+oldest: ## run unit tests and lessons with the oldest versions that pyproject.toml admits
+	mkdir -p build
+	$(PYTHON) tests/oldest_versions.py > build/oldest.txt
+	PYTEST_ADDOPTS='-W ignore::DeprecationWarning' $(MAKE) versions VENV=.venv-oldest \
+		CONSTRAINTS='-c build/oldest.txt' TORCH="$$(grep '^torch==' build/oldest.txt)"
+
+.PHONY: newest
+newest: ## run unit tests and lessons with the newest versions on the registry
+	rm -rf .venv-newest
+	$(MAKE) versions VENV=.venv-newest UNLOCKED=true TORCH=torch
+
+.venv-colab/installed: tests/colab_versions.txt constraints.txt
+	$(PYTHON) -m venv .venv-colab
+	$(if $(CPU),.venv-colab/bin/python -m pip install --quiet $(TORCH) --index-url https://download.pytorch.org/whl/cpu)
+	.venv-colab/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH) \
+		-r tests/colab_versions.txt
+	@touch $@
+
+.PHONY: colab
+colab: $(STAMP) .venv-colab/installed ## run every lesson as on Google Colab, with its versions
+	$(BIN)/python -m pytest -m environments tests/test_colab.py
+
+.PHONY: publish
+publish: $(STAMP) ## write Colab's badges and install cell: make publish REPO=owner/name [TAG=v1]
+	$(BIN)/python notebooks/publish.py '$(REPO)' '$(or $(TAG),main)'
 
 .PHONY: notebooks
 notebooks: $(STAMP) ## build the lessons from notebooks/src
 	$(BIN)/python notebooks/build.py
+
+# Jupyter Book and what the slides need: nothing that a learner's environment should carry.
+.venv-site/installed: notebooks/site/requirements.txt notebooks/site/constraints.txt
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r notebooks/site/requirements.txt -c notebooks/site/constraints.txt
+	@touch $@
+
+.PHONY: site
+site: .venv-site/installed ## build the lessons as a web site, in build/site: make site [REPO=owner/name]
+	.venv-site/bin/python notebooks/build_site.py $(REPO)
+
+.PHONY: slides
+slides: .venv-site/installed ## make a deck of slides of each lesson, in build/slides
+	.venv-site/bin/python notebooks/slides.py
 
 .PHONY: train-eccv16
 train-eccv16: $(STAMP) ## train ECCV16 in two stages: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
@@ -74,7 +126,7 @@ train-eccv16: $(STAMP) ## train ECCV16 in two stages: make train-eccv16 TRAIN=a.
 .PHONY: train-siggraph17
 train-siggraph17: $(STAMP) ## train SIGGRAPH17 from ECCV16's trunk, with the same arrays
 	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN) --validation $(VALIDATION) \
-		--start course --run runs/siggraph17
+		--trunk course --run runs/siggraph17
 
 .PHONY: bench
 bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo

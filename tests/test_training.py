@@ -187,6 +187,14 @@ def test_zoom_shows_a_part_of_each_picture_larger():
     assert torch.allclose(L[:, 0] * 2.55, ab[:, 0] + 128, atol=1e-3)
 
 
+def test_smaller_squares_are_the_whole_pictures_made_smaller(tiny_codes):
+    still = Settings(batch_size=8, brightness=0, contrast=0)
+    L, ab = LabBatches(tiny_codes, still)(0)
+    small_l, small_ab = LabBatches(tiny_codes, replace(still, size=8))(0)
+    assert torch.allclose(small_l, torch.nn.functional.avg_pool2d(L, 2), atol=1e-3)
+    assert torch.allclose(small_ab, torch.nn.functional.avg_pool2d(ab, 2), atol=1e-3)
+
+
 def test_too_few_pictures_for_a_batch(tiny_codes):
     with pytest.raises(ValueError, match="batch"):
         LabBatches(tiny_codes[:3], Settings(batch_size=4))
@@ -347,6 +355,17 @@ def test_the_commands_train_and_export_a_network(folder, tmp_path, capsys):
     net = cl.eccv16(weights)
     assert (net.width, net.temperature, net.input_size) == (0.05, 0.5, 16)
     assert cl.colorize(data.coffee()[:40, :50], net).shape == (40, 50, 3)
+    further = ["--start", str(weights), "--run", str(tmp_path / "more"), "--config", str(config)]
+    assert main(["eccv16", *common, *further]) == 0
+    config.write_text(config.read_text().replace("eccv16", "siggraph17"))
+    guided = ["--trunk", str(weights), "--run", str(tmp_path / "guided"), "--config", str(config)]
+    assert main(["siggraph17", *common, *guided]) == 2  # which knows other settings
+    assert "temperature" in capsys.readouterr().err
+    settings = json.loads(config.read_text())
+    config.write_text(
+        json.dumps({k: settings[k] for k in settings.keys() - {"temperature", "lam"}})
+    )
+    assert main(["siggraph17", *common, *guided]) == 0
     capsys.readouterr()
     assert main(["eccv16", *common, "--run", str(run)]) == 2  # the course's config wants 64 px
     assert "64 px" in capsys.readouterr().err

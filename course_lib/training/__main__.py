@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from course_lib.data.arrays import GRAY_CHROMA, build_array
 from course_lib.data.prior import ab_prior, save_prior
 from course_lib.data.split import PARTS, only_part
 from course_lib.image import ImageError, list_images
-from course_lib.models import eccv16
+from course_lib.models import eccv16, siggraph17
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.weights import WeightsError, save_weights
@@ -65,7 +66,11 @@ def _load_array(path: Path) -> np.ndarray:
 
 
 def build_recipe(
-    config: dict, train: np.ndarray, validation: np.ndarray, start: str | None
+    config: dict,
+    train: np.ndarray,
+    validation: np.ndarray,
+    start: str | None = None,
+    trunk: str | None = None,
 ) -> SupervisedRecipe:
     """The recipe that a config describes, ready for `fit`.
 
@@ -76,14 +81,20 @@ def build_recipe(
     train, validation : numpy.ndarray
         (N, 3, H, W) uint8.
     start : str, optional
-        Weights to start from; for SIGGRAPH17 those of an ECCV16, whose trunk it takes.
+        Weights of the same network to start from.
+    trunk : str, optional
+        Weights of an ECCV16, whose blocks 1 to 7 SIGGRAPH17 takes.
 
     Returns
     -------
     SupervisedRecipe
     """
-    settings = {k: v for k, v in config.items() if k not in ("model", "width", "size")}
-    if train.shape[-1] != config["size"]:
+    settings = {k: v for k, v in config.items() if k not in ("model", "width")}
+    kind = ClassificationSettings if config["model"] == "eccv16" else RegressionSettings
+    unknown = settings.keys() - {field.name for field in fields(kind)}
+    if unknown:
+        raise ValueError(f"{config['model']} has no settings called {', '.join(sorted(unknown))}")
+    if train.shape[-1] < config["size"]:
         raise ValueError(f"the config wants {config['size']} px, the array has {train.shape[-1]}")
     torch.manual_seed(settings["seed"])
     if config["model"] == "eccv16":
@@ -91,12 +102,14 @@ def build_recipe(
         initialize(network)
         if start:
             network.load_state_dict(eccv16(start).state_dict())
-        return Classification(network, train, validation, ClassificationSettings(**settings))
+        return Classification(network, train, validation, kind(**settings))
     network = SIGGRAPH17(config["width"])
     initialize(network)
     if start:
-        start_from_eccv16(network, eccv16(start))
-    return Regression(network, train, validation, RegressionSettings(**settings))
+        network.load_state_dict(siggraph17(start).state_dict())
+    elif trunk:
+        start_from_eccv16(network, eccv16(trunk))
+    return Regression(network, train, validation, kind(**settings))
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -117,7 +130,8 @@ def _train(options: argparse.Namespace) -> None:
     config_path = options.config or CONFIGS / f"{options.command}.json"
     config = json.loads(config_path.read_text())
     train, validation = _load_array(options.train), _load_array(options.validation)
-    recipe = build_recipe(config, train, validation[:MEASURED], options.start)
+    trunk = options.trunk if config["model"] == "siggraph17" else None
+    recipe = build_recipe(config, train, validation[:MEASURED], options.start, trunk)
     if parallel.rank() == 0:
         options.run.mkdir(parents=True, exist_ok=True)
         (options.run / "config.json").write_text(
@@ -197,7 +211,9 @@ def _parser() -> argparse.ArgumentParser:
         train.add_argument("--validation", type=Path, required=True, help="likewise")
         train.add_argument("--run", type=Path, required=True, help="folder for the checkpoint")
         train.add_argument("--config", type=Path, help="JSON; the course's own unless given")
-        train.add_argument("--start", help="weights to start from: a file, or course")
+        train.add_argument("--start", help="its own weights to start from: a file, or course")
+        if model == "siggraph17":
+            train.add_argument("--trunk", help="instead: an ECCV16's weights, a file or course")
         train.add_argument("--evaluate-every", type=int, default=500, help="steps")
         train.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
         train.set_defaults(run_command=_train)

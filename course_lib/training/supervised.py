@@ -32,9 +32,12 @@ class Settings:
         Of AdamW.
     average : float
         Decay of the weights' moving average.
+    size : int, optional
+        Side of the squares that the network sees, in pixels; the training pictures' own unless
+        given. Small squares cost little: a run may begin with them and go on with larger ones.
     zoom : float
-        Pictures are enlarged by up to this factor and cropped at random places; 1: not at all.
-        Colours then depend less on the scale at which a network sees things.
+        A random square of each picture is shown, 1 / zoom to 1 times its side; 1: the whole
+        picture. Colours then depend less on the scale at which a network sees things.
     brightness, contrast : float
         L is scaled around 50 by 1 +- contrast and shifted by +- brightness (Lab units).
     seed : int
@@ -51,6 +54,7 @@ class Settings:
     warmup: int = 200
     weight_decay: float = 1e-3
     average: float = 0.999
+    size: int | None = None
     zoom: float = 1.0
     brightness: float = 5.0
     contrast: float = 0.1
@@ -94,10 +98,10 @@ class LabBatches:
         Returns
         -------
         L : torch.Tensor
-            (N, 1, H, W) in 0..100, mirrored and zoomed at random, brightness and contrast
+            (N, 1, size, size) in 0..100, mirrored and zoomed at random, brightness and contrast
             jittered.
         ab : torch.Tensor
-            (N, 2, H, W), mirrored and zoomed likewise.
+            (N, 2, size, size), mirrored and zoomed likewise.
         """
         s = self.settings
         epoch, place = divmod(step, len(self.codes) // s.batch_size)
@@ -116,9 +120,10 @@ class LabBatches:
         L, ab = decode_lab(torch.where(mirror, codes.flip(-1), codes))
         L = (L - 50) * (1 + s.contrast * contrast) + 50 + s.brightness * brightness
         L = L.clamp(0, 100)
-        if s.zoom > 1:
+        size = s.size or L.shape[-1]
+        if s.zoom > 1 or size != L.shape[-1]:
             draws = self._draw(3, generator).flatten(1)
-            L, ab = _zoomed(torch.cat([L, ab], dim=1), s.zoom, draws).split([1, 2], dim=1)
+            L, ab = _zoomed(torch.cat([L, ab], dim=1), size, s.zoom, draws).split([1, 2], dim=1)
         return L, ab
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
@@ -127,8 +132,8 @@ class LabBatches:
         return numbers[:, self.share].to(self.device)
 
 
-def _zoomed(pictures: Tensor, largest: float, draws: Tensor) -> Tensor:
-    """A random square of each picture, 1 / largest to 1 times its side, at the full size.
+def _zoomed(pictures: Tensor, size: int, largest: float, draws: Tensor) -> Tensor:
+    """A random square of each picture, 1 / largest to 1 times its side, at size x size.
 
     `draws` are three numbers in 0..1 for each picture, (3, N): size, and place across and down.
     """
@@ -137,8 +142,35 @@ def _zoomed(pictures: Tensor, largest: float, draws: Tensor) -> Tensor:
     to_source = torch.zeros(len(pictures), 2, 3, device=pictures.device)
     to_source[:, 0, 0] = to_source[:, 1, 1] = side
     to_source[:, :, 2] = shift.T
-    grid = F.affine_grid(to_source, list(pictures.shape), align_corners=False)
+    grid = F.affine_grid(to_source, [*pictures.shape[:2], size, size], align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """The precision to train in: what was asked for, or for "auto" what suits the device."""
+    if precision == "auto":
+        return "bfloat16" if bfloat16_pays(device) else "float32"
+    return precision
+
+
+def refuse_other_settings(settings: Settings, saved: dict[str, Any]) -> None:
+    """Raise ValueError unless a checkpoint's settings are those of the recipe.
+
+    Parameters
+    ----------
+    settings : Settings
+        The recipe's.
+    saved : dict
+        The checkpoint's, as ``dataclasses.asdict`` makes it.
+    """
+    mine = asdict(settings)
+    changed = [k for k, v in saved.items() if mine.get(k) != v]
+    if changed or mine.keys() != saved.keys():
+        raise ValueError(
+            "the checkpoint was made with other settings "
+            f"({', '.join(changed) or 'another recipe'}); go on with the same ones, or train "
+            "into another folder"
+        )
 
 
 class _Losses(nn.Module):
@@ -183,10 +215,7 @@ class SupervisedRecipe(ABC):
         self.device = self.batches.device
         network = network.to(self.device, memory_format=torch.channels_last).train()
         self.network = parallel.synchronize_normalization(network)
-        precision = settings.precision
-        if precision == "auto":
-            precision = "bfloat16" if bfloat16_pays(self.device) else "float32"
-        self.weights = MasterWeights(self.network, precision)
+        self.weights = MasterWeights(self.network, pick_precision(settings.precision, self.device))
         self.average = WeightAverage(self.network, settings.average)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.network.parameters() if p.requires_grad],
@@ -229,14 +258,7 @@ class SupervisedRecipe(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `loop.Recipe`; refuses a checkpoint made with other settings."""
-        mine = asdict(self.settings)
-        changed = [k for k, v in state["settings"].items() if mine.get(k) != v]
-        if changed or mine.keys() != state["settings"].keys():
-            raise ValueError(
-                "the checkpoint was made with other settings "
-                f"({', '.join(changed) or 'another recipe'}); go on with the same ones, or train "
-                "into another folder"
-            )
+        refuse_other_settings(self.settings, state["settings"])
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
