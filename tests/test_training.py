@@ -14,12 +14,13 @@ from safetensors import safe_open
 from skimage import data
 from skimage.color import rgb2lab
 
-from course_lib.bins import ab_bins, nearest_bins
+from course_lib.bins import ab_bins, nearest_bins, rebalancing_weights
 from course_lib.data.arrays import build_array, decode_lab, encode_lab, square
-from course_lib.data.prior import load_prior, save_prior
+from course_lib.data.prior import ab_prior, load_prior, save_prior
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.training.__main__ import main
+from course_lib.training.choices import sweep
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
@@ -330,6 +331,19 @@ def test_building_from_nothing_says_so(tmp_path, folder):
     with pytest.raises(ValueError, match="none of 1"):
         build_array([folder / "gray.png"], tmp_path / "a.npy", 32, progress=False)
     assert not list(tmp_path.glob("a.npy*"))
+
+
+def test_the_sweep_measures_what_each_choice_would_give(tiny_codes):
+    network = ECCV16(0.05).eval()
+    rows = sweep(network, tiny_codes[:4], 0.5, sizes=(16,), softenings=(0, 1), temperatures=(1,))
+    gray, plain, softened = rows
+    assert gray["colourfulness"] == 0 and gray["auc_balanced"] < gray["auc_raw"]
+    assert (plain["size"], plain["softening"], plain["temperature"]) == (16, 0, 1)
+    soften_rebalancing(network, rebalancing_weights(ab_prior(), 0.5), 1)
+    (_, again) = sweep(network, tiny_codes[:4], 0.5, (16,), (0,), (1,))
+    assert again["psnr"] == pytest.approx(softened["psnr"], abs=1e-3)
+    assert again["colourfulness"] == pytest.approx(softened["colourfulness"], abs=1e-3)
+    assert plain["colourfulness"] > softened["colourfulness"]  # rare colours, so strong ones
 
 
 def test_the_commands_train_and_export_a_network(folder, tmp_path, capsys):

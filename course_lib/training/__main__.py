@@ -30,6 +30,7 @@ from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.weights import WeightsError, save_weights
 from course_lib.training import parallel
+from course_lib.training.choices import save_choices, sweep
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
@@ -149,15 +150,32 @@ def _train(options: argparse.Namespace) -> None:
         print(json.dumps(history.rows[-1]))
 
 
-def _export(options: argparse.Namespace) -> None:
-    config = json.loads((options.run / "config.json").read_text())
-    state = torch.load(options.run / "checkpoint.pt", weights_only=True)
+def _averaged(run: Path) -> tuple[nn.Module, dict, dict]:
+    """The averaged network of a run, in evaluation mode, the run's config and its state."""
+    config = json.loads((run / "config.json").read_text())
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
     network: nn.Module
     if config["model"] == "eccv16":
-        network = ECCV16(config["width"], options.temperature or config["temperature"])
+        network = ECCV16(config["width"], config["temperature"])
     else:
         network = SIGGRAPH17(config["width"])
     network.load_state_dict(state["recipe"]["average"])
+    return network.eval(), config, state
+
+
+def _choose(options: argparse.Namespace) -> None:
+    network, config, _ = _averaged(options.run)
+    if config["model"] != "eccv16":
+        raise ValueError("size, softening and temperature are chosen for eccv16 alone")
+    rows = sweep(network, _load_array(options.validation)[: options.count], config["lam"])
+    save_choices(options.output, rows)
+    print(f"{options.output}: {len(rows)} rows")
+
+
+def _export(options: argparse.Namespace) -> None:
+    network, config, state = _averaged(options.run)
+    if options.temperature:
+        network.temperature = options.temperature
     training = (
         f"{state['step']} steps of {config['batch_size']} pictures, "
         f"{state['seconds'] / 60:.0f} minutes, seed {config['seed']}"
@@ -167,7 +185,6 @@ def _export(options: argparse.Namespace) -> None:
             raise ValueError("--soften takes back rebalancing, which only eccv16 is trained with")
         soften_rebalancing(network, rebalancing_weights(ab_prior(), config["lam"]), options.soften)
         training += f"; rebalancing softened by {options.soften}"
-    network.eval()
     validation = _load_array(options.validation)[:MEASURED]
     if config["model"] == "eccv16":
         metrics = measure_classes(network, validation, network.temperature)
@@ -217,6 +234,13 @@ def _parser() -> argparse.ArgumentParser:
         train.add_argument("--evaluate-every", type=int, default=500, help="steps")
         train.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
         train.set_defaults(run_command=_train)
+
+    choose = commands.add_parser("choose", help="sweep size, softening and temperature of a run")
+    choose.add_argument("--run", type=Path, required=True)
+    choose.add_argument("--validation", type=Path, required=True, help="array to measure on")
+    choose.add_argument("--count", type=int, default=200, help="its first so many pictures")
+    choose.add_argument("--output", type=Path, required=True, help="CSV")
+    choose.set_defaults(run_command=_choose)
 
     export = commands.add_parser("export", help="write a run's averaged weights as safetensors")
     export.add_argument("--run", type=Path, required=True)

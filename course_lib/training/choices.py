@@ -1,0 +1,97 @@
+"""What input size, softening and temperature do to a trained ECCV16, on validation pictures.
+
+All three are chosen after training, so one sweep tells what each choice would have given.
+"""
+
+import csv
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from course_lib.bins import annealed_mean, rebalancing_weights
+from course_lib.data.arrays import decode_lab
+from course_lib.data.prior import ab_prior
+from course_lib.lab import lab_to_rgb_tensor
+from course_lib.metrics import ab_error_curve, auc, colourfulness_ratio
+from course_lib.models.eccv16 import ECCV16
+
+SIZES = (64, 96, 128)
+SOFTENINGS = (0.0, 0.15, 0.3, 0.45)
+TEMPERATURES = (0.38, 0.6)
+
+
+@torch.no_grad()
+def sweep(
+    network: ECCV16,
+    codes: np.ndarray,
+    lam: float,
+    sizes: Sequence[int] = SIZES,
+    softenings: Sequence[float] = SOFTENINGS,
+    temperatures: Sequence[float] = TEMPERATURES,
+) -> list[dict[str, float]]:
+    """Figures for every combination, and for the gray picture.
+
+    Parameters
+    ----------
+    network : ECCV16
+        As trained, not softened, in evaluation mode.
+    codes : numpy.ndarray
+        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them; measured at that size.
+    lam : float
+        Of the rebalancing that the network was trained with.
+    sizes : sequence of int
+        Sides at which the network sees the pictures.
+    softenings : sequence of float
+        Shares of the rebalancing to take back; see `classification.soften_rebalancing`.
+    temperatures : sequence of float
+        Of the annealed mean.
+
+    Returns
+    -------
+    list of dict
+        "size", "softening", "temperature" (None for gray), then "psnr" in dB, "auc_raw" and
+        "auc_balanced" in percent, and "colourfulness" as a ratio to the truth.
+    """
+    L, ab = decode_lab(torch.from_numpy(np.array(codes)))
+    rows = [_row((None, None, None), L, torch.zeros_like(ab), ab)]
+    rarity = torch.from_numpy(np.log(rebalancing_weights(ab_prior(), lam))).float()
+    for size in sizes:
+        small = F.interpolate(L, (size, size), mode="area")
+        logits = torch.cat([network.logits(part) for part in small.split(32)])
+        for share, temperature in itertools.product(softenings, temperatures):
+            softened = logits - share * rarity[:, None, None]
+            colours = torch.cat([annealed_mean(x, temperature) for x in softened.split(32)])
+            colours = F.interpolate(colours, L.shape[-2:], mode="bilinear", align_corners=False)
+            rows.append(_row((size, share, temperature), L, colours, ab))
+    return rows
+
+
+def _row(setting: tuple, L: Tensor, predicted: Tensor, true: Tensor) -> dict[str, float]:
+    pictures = (lab_to_rgb_tensor(torch.cat([L, x], dim=1)) for x in (predicted, true))
+    error = torch.sub(*pictures).square().mean(dim=(1, 2, 3))
+    predicted, true = predicted.numpy(), true.numpy()
+    balance = rebalancing_weights(ab_prior(), lam=0)
+    return dict(zip(("size", "softening", "temperature"), setting, strict=True)) | {
+        "psnr": float((-10 * error.log10()).mean()),
+        "auc_raw": auc(ab_error_curve(predicted, true)),
+        "auc_balanced": auc(ab_error_curve(predicted, true, balance)),
+        "colourfulness": colourfulness_ratio(predicted, true),
+    }
+
+
+def save_choices(path: str | os.PathLike, rows: Sequence[dict[str, float]]) -> None:
+    """Write a sweep as CSV, rounded as a table shows it."""
+    digits = {"psnr": 2, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2}
+    with Path(path).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {k: f"{v:.{digits[k]}f}" if k in digits else v for k, v in row.items()}
+            )
