@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.cluster.vq import kmeans2
 
-from course_lib.hints import hint_tensors, simulate_hints
-from course_lib.lab import rgb_to_lab
+from course_lib.bins import ab_grid
+from course_lib.hints import hint_tensors, simulate_hints, suggest_colours
+from course_lib.lab import in_gamut, rgb_to_lab
 
 
 def test_a_hint_lands_where_the_user_clicked_with_its_colour():
@@ -73,3 +75,79 @@ def test_simulated_hints_follow_from_the_generator():
     one = simulate_hints(ab, torch.Generator().manual_seed(3))
     two = simulate_hints(ab, torch.Generator().manual_seed(3))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def peaks(*colours, spread=3.0, height=12.0):
+    """Logits with a peak at each ab; far from all of them almost nothing."""
+    gaps = np.hypot(*(ab_grid()[:, None] - np.array(colours)).transpose(2, 0, 1))
+    return torch.from_numpy(height * np.exp(-(gaps**2) / (2 * spread**2)).max(axis=1) - 12.0)
+
+
+def suggested_ab(logits, lightness, count=5):
+    colours, shares = suggest_colours(logits, lightness, count)
+    return rgb_to_lab(colours[None])[0], shares
+
+
+def test_suggestions_are_the_distributions_peaks_likeliest_first():
+    logits = peaks((40, 30), (-40, 30), height=14)
+    logits[ab_grid().tolist().index([40, 30])] += 1
+    lab, shares = suggested_ab(logits, 60, count=2)
+    assert np.allclose(lab[:, 1:], [(40, 30), (-40, 30)], atol=3)
+    assert shares[0] / shares[1] == pytest.approx(np.e, rel=0.1)
+    assert shares.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("lightness", [0, 8.5, 35, 60, 97, 100])
+def test_suggestions_can_be_shown_at_the_pixels_lightness(lightness):
+    everything = torch.zeros(529)
+    everything[ab_grid().tolist().index([110, 110])] = 20  # no screen shows this one
+    lab, shares = suggested_ab(everything, lightness)
+    assert np.abs(lab[:, 0] - lightness).max() < 1.5
+    assert len(np.unique(lab, axis=0)) == len(lab) and (np.diff(shares) <= 0).all()
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_suggestions_are_spread_where_the_network_has_no_idea():
+    lab, _ = suggested_ab(torch.zeros(529), 60)
+    gaps = np.hypot(*(lab[:, None, 1:] - lab[None, :, 1:]).transpose(2, 0, 1))
+    assert gaps[~np.eye(5, dtype=bool)].min() > 30
+
+
+def test_suggestions_come_near_to_what_sampling_and_clustering_give():
+    generator = torch.Generator().manual_seed(0)
+    logits = peaks((50, 30), (-40, 40), (0, -50), (0, 0), spread=12)
+    lab, shares = suggested_ab(logits, 60, count=4)
+    grid = ab_grid()
+    shown = in_gamut(np.column_stack([np.full(529, 60.0), grid]))
+    chance = torch.softmax(logits, 0) * torch.from_numpy(shown)
+    samples = grid[torch.multinomial(chance, 20_000, True, generator=generator).numpy()]
+    centres, member = kmeans2(samples.astype(float), lab[:, 1:].astype(float), minit="matrix")
+    assert np.abs(centres - lab[:, 1:]).max() < 2
+    assert np.allclose(np.bincount(member) / len(samples), shares, atol=0.02)
+
+
+def test_suggestions_do_not_depend_on_chance():
+    logits = torch.randn(529, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(1)
+    one = suggest_colours(logits, 50)
+    torch.manual_seed(2)
+    assert all(np.array_equal(a, b) for a, b in zip(one, suggest_colours(logits, 50), strict=True))
+
+
+def test_black_can_only_be_black():
+    colours, shares = suggest_colours(torch.zeros(529), 0.0)
+    assert colours.tolist() == [[0, 0, 0]] and shares.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("logits", "lightness", "count", "message"),
+    [
+        (torch.zeros(313), 50, 5, "529 logits of one place"),
+        (torch.zeros(529, 2, 2), 50, 5, "row, column"),
+        (torch.zeros(529), 101, 5, "0..100"),
+        (torch.zeros(529), 50, 0, "at least 1"),
+    ],
+)
+def test_suggestions_refuse_what_they_cannot_use(logits, lightness, count, message):
+    with pytest.raises(ValueError, match=message):
+        suggest_colours(logits, lightness, count)

@@ -1,0 +1,362 @@
+"""Checks of lesson 04, "Tell the network what gray cannot"."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from course_lib.checks.report import Todo, TryAgain, check, expect, expect_array, expect_close
+from course_lib.hints import hint_tensors
+from course_lib.lab import rgb_to_lab, to_gray
+from course_lib.metrics import psnr
+from course_lib.models.siggraph17 import SIGGRAPH17
+
+
+def _network() -> SIGGRAPH17:
+    """A narrow network whose every part changes its answer."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        net = SIGGRAPH17(width=0.08)
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight)
+    with torch.no_grad():
+        net.model_out[0].weight *= 0.2  # so that the tanh is not at its ends
+    return net.eval().requires_grad_(False)
+
+
+def _maps(net: SIGGRAPH17) -> list[Tensor]:
+    """What the lesson's encode returns for a made-up input."""
+    x = torch.randn(2, 4, 24, 16, generator=torch.Generator().manual_seed(5))
+    conv1_2 = net.model1(x)
+    conv2_2 = net.model2(conv1_2[..., ::2, ::2])
+    conv3_3 = net.model3(conv2_2[..., ::2, ::2])
+    conv7_3 = net.model7(net.model6(net.model5(net.model4(conv3_3[..., ::2, ::2]))))
+    return [conv1_2, conv2_2, conv3_3, conv7_3]
+
+
+@check
+def decode(function):
+    """Whether each step adds the enlarged map and its shortcut, and the answer is in Lab units."""
+    net = _network()
+    maps = _maps(net)
+
+    def answer(across_2=1.0, across_1=1.0):
+        x = net.model8(net.model8up(maps[3]) + net.model3short8(maps[2]))
+        x = net.model9(net.model9up(x) + across_2 * net.model2short9(maps[1]))
+        x = net.model10(net.model10up(x) + across_1 * net.model1short10(maps[0]))
+        return net.model_out(x).numpy()
+
+    truth = answer() * 110
+    out = function(net, *(x.clone() for x in maps))
+    values = expect_array(out, truth.shape, "ab")
+
+    def alike(other):
+        return np.allclose(values, other, atol=1e-2)
+
+    expect(
+        not np.allclose(values, truth / 110, atol=1e-3),
+        "those are numbers in -1..1, as tanh gives them; times 110 they are a and b.",
+    )
+    expect(
+        not alike(answer(0, 0) * 110),
+        "neither shortcut is used. Add net.model2short9(conv2_2) to what model9up returns, and "
+        "net.model1short10(conv1_2) to what model10up returns.",
+    )
+    expect(
+        not alike(answer(across_1=0) * 110),
+        "the highest shortcut is missing: add net.model1short10(conv1_2) to what model10up "
+        "returns.",
+    )
+    expect(
+        not alike(answer(across_2=0) * 110),
+        "the middle shortcut is missing: add net.model2short9(conv2_2) to what model9up returns.",
+    )
+    expect_close(
+        values,
+        truth,
+        "ab",
+        1e-2,
+        "Each step is block(up(below) + shortcut(across)): add first, then the block.",
+    )
+    return "added size by size, and in Lab units."
+
+
+_HINTS = [
+    (300, 100, (255, 0, 0)),
+    (40, 700, (30, 60, 200)),
+    (200, 430, (128, 128, 128)),
+    (50, 60, (90, 200, 40)),
+]
+#: The two axes are scaled differently, so that exchanging them shows.
+_PHOTO, _SIZE = (400, 800), (64, 96)
+
+
+@check
+def to_tensors(function):
+    """Whether hints land in the right place, in Lab, with a mask."""
+    true_ab, true_mask = (x.numpy() for x in hint_tensors(_HINTS, _PHOTO, _SIZE))
+    out = function(list(_HINTS), _PHOTO, _SIZE)
+    expect(out is not None, "the function returned None: does it end in return?")
+    expect(
+        isinstance(out, tuple | list) and len(out) == 2,
+        "return two tensors: hint_ab, mask.",
+    )
+    ab = expect_array(out[0], true_ab.shape, "hint_ab")
+    mask = expect_array(out[1], true_mask.shape, "the mask")
+    _expect_places(mask, true_mask)
+    _expect_colours(ab, true_ab, true_mask)
+    _expect_borders(function)
+    return "the right colours at the right places, and a mask that says so."
+
+
+def _mask_at(places: list[tuple[float, float]]) -> np.ndarray:
+    mask = np.zeros((1, 1, *_SIZE))
+    for y, x in places:
+        mask[..., max(0, int(y) - 3) : int(y) + 4, max(0, int(x) - 3) : int(x) + 4] = 1
+    return mask
+
+
+def _expect_places(mask: np.ndarray, truth: np.ndarray) -> None:
+    expect(mask.any(), "the mask is 0 everywhere. Set it to 1 where a hint is.")
+    expect(
+        set(np.unique(mask)) <= {0, 1},
+        f"the mask holds 0 and 1 only; yours goes up to {mask.max():.4g}.",
+    )
+    down, across = _SIZE[0] / _PHOTO[0], _SIZE[1] / _PHOTO[1]
+    clicked = [(row + 0.5, column + 0.5) for row, column, _ in _HINTS]
+    exchanged = "rows and columns are exchanged: rows go with heights, columns with widths."
+    mistakes = {
+        "the places are not rescaled: rows and columns count the photograph's pixels. Multiply "
+        "by size and divide by photo_size.": [clicked],
+        exchanged: [
+            [(c * down, r * across) for r, c in clicked],
+            [(c * across, r * down) for r, c in clicked],
+        ],
+        "the two scales are exchanged: index 0 of size and photo_size is the height and goes with "
+        "rows.": [[(r * across, c * down) for r, c in clicked]],
+    }
+    for message, placings in mistakes.items():
+        for places in placings:
+            expect(not np.array_equal(mask, _mask_at(places)), message)
+    if not np.array_equal(mask, truth):
+        raise TryAgain(
+            f"the mask: expected {int(truth.sum())} pixels set, got {int(mask.sum())}, "
+            f"{int((mask * truth).sum())} of them in the right place. The place is "
+            "int((row + 0.5) * size[0] / photo_size[0]), and the square begins patch // 2 before "
+            "it."
+        )
+
+
+def _expect_colours(ab: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> None:
+    y, x = 48, 12  # where the red hint lies
+    got = ab[0, :, y, x]
+    red = np.array([255.0, 0.0])
+    expect(
+        not (np.allclose(got, red) or np.allclose(got, red / 255)),
+        "hint_ab holds red and green of RGB; it must hold a and b of Lab.",
+    )
+    expect(
+        not np.allclose(got * 110, truth[0, :, y, x], atol=0.1),
+        "hint_ab is divided by 110. Leave it in Lab units: the network scales its input itself.",
+    )
+    expect(
+        not np.allclose(got[::-1], truth[0, :, y, x], atol=0.1),
+        "a and b have changed places: a comes first, then b.",
+    )
+    expect(
+        not np.abs(ab * (1 - mask)).max() > 0,
+        "hint_ab must be 0 where there is no hint.",
+    )
+    expect_close(ab, truth, "hint_ab", 0.05, "It is a and b of the hint's colour.")
+
+
+def _expect_borders(function) -> None:
+    corner = [(0, 0, (10, 200, 10)), (399, 799, (200, 10, 200))]
+    true_mask = hint_tensors(corner, _PHOTO, _SIZE)[1].numpy()
+    mask = expect_array(function(corner, _PHOTO, _SIZE)[1], true_mask.shape, "the mask")
+    expect(
+        np.array_equal(mask, true_mask),
+        f"hints in the corners: expected {int(true_mask.sum())} pixels set, got "
+        f"{int(mask.sum())}. A slice that begins below 0 counts from the other end; use "
+        "max(0, ...) there.",
+    )
+    twice = [(200, 400, (255, 0, 0)), (204, 404, (0, 0, 255))]
+    true_ab = hint_tensors(twice, _PHOTO, _SIZE)[0].numpy()
+    got = expect_array(function(twice, _PHOTO, _SIZE)[0], true_ab.shape, "hint_ab")
+    expect_close(got, true_ab, "hint_ab of two overlapping hints", 0.05, "The later one counts.")
+    small = hint_tensors(_HINTS, _PHOTO, _SIZE, 4)[1].numpy()
+    got = expect_array(function(list(_HINTS), _PHOTO, _SIZE, 4)[1], small.shape, "the mask")
+    expect(
+        np.array_equal(got, small),
+        f"with patch=4: expected {int(small.sum())} pixels set, got {int(got.sum())}. Use the "
+        "argument patch, not the number 7.",
+    )
+
+
+def _layer() -> np.ndarray:
+    """Strokes in red, gray, black and white; colour without alpha beside them."""
+    layer = np.zeros((12, 20, 4), np.uint8)
+    layer[:, 15:, :3] = (90, 160, 30)  # what an eraser leaves: colour, but no paint
+    strokes = {2: (220, 40, 30), 5: (128, 128, 128), 8: (0, 0, 0), 10: (255, 255, 255)}
+    for row, colour in strokes.items():
+        layer[row, 3:12] = (*colour, 255)
+    return layer
+
+
+@check
+def from_layer(function):
+    """Whether paint is told from no paint by alpha, and gray paint is kept."""
+    layer = _layer()
+    true_mask = (layer[..., 3] > 0).astype(np.float32)[None, None]
+    lab = np.moveaxis(rgb_to_lab(layer[..., :3])[..., 1:], -1, 0)[None]
+    out = function(layer.copy())
+    expect(
+        isinstance(out, tuple | list) and len(out) == 2,
+        "return two tensors: hint_ab, mask.",
+    )
+    ab = expect_array(out[0], lab.shape, "hint_ab")
+    mask = expect_array(out[1], true_mask.shape, "the mask")
+    coloured = (np.hypot(lab[:, :1], lab[:, 1:]) > 1).astype(np.float32)
+    if np.array_equal(mask, coloured):
+        raise Todo("the bug is still there: paint a gray stroke, and look at the mask.")
+    expect(
+        mask.max() <= 1,
+        f"the mask holds 0 and 1; yours goes up to {mask.max():.4g}. Compare alpha with 0.",
+    )
+    expect(
+        not np.array_equal(mask, 1 - true_mask),
+        "the mask is upside down: it must be 1 on the paint and 0 elsewhere.",
+    )
+    expect(
+        not mask.all(),
+        "the mask is 1 everywhere: that tells the network that the whole picture was painted.",
+    )
+    expect(
+        mask[0, 0, 5, 5] == 1,
+        "the gray stroke is not in the mask.",
+    )
+    expect(
+        mask[0, 0, 8, 5] == 1,
+        "the black stroke is not in the mask: black is a colour that one can paint with.",
+    )
+    expect(
+        not mask[0, 0, :, 15:].any(),
+        "there is colour without alpha in the layer, and your mask takes it for paint. Alpha "
+        "alone says what is painted.",
+    )
+    expect_close(mask, true_mask, "the mask", 0, "It is 1 where alpha is above 0.")
+    expect(
+        not np.issubdtype(mask.dtype, np.bool_),
+        "the mask is right, but bool; the network wants numbers: .float().",
+    )
+    expect_close(
+        ab,
+        lab * true_mask,
+        "hint_ab",
+        0.05,
+        "It is a and b on the paint, and 0 elsewhere.",
+    )
+    return "gray is a colour too, and silence is not gray."
+
+
+@check
+def point_numbers(share_without, mean_points):
+    """Whether the learner knows a geometric number's chance of 0, and its mean."""
+    for name, value in (("share_without", share_without), ("mean_points", mean_points)):
+        expect(
+            isinstance(value, int | float) and not isinstance(value, bool),
+            f"{name}: expected a number, got {value!r}.",
+        )
+    expect(
+        not 1 < share_without <= 100,
+        f"share_without: give a share between 0 and 1, not percent; got {share_without}.",
+    )
+    expect(
+        abs(share_without - 7 / 8) > 0.01,
+        "share_without: 7/8 is the share that gets at least one point.",
+    )
+    expect(
+        abs(share_without - 1 / 8) < 0.006,
+        f"share_without: got {share_without}. Before the first point one stops with which "
+        "probability?",
+    )
+    expect(
+        abs(mean_points - 8) > 0.1,
+        "mean_points: 8 is the mean number of trials, and the last of them is the stop. It gives "
+        "no point.",
+    )
+    expect(
+        abs(mean_points - 7) < 0.1,
+        f"mean_points: got {mean_points}. On average it takes 1 / p trials until the stop; all "
+        "but that one give a point.",
+    )
+    return "an eighth gets none, and the average is seven. Run the next cell to see."
+
+
+def _scenes() -> list[np.ndarray]:
+    rng = np.random.default_rng(4)
+    smooth = rng.integers(60, 200, (3, 1, 1, 3))
+    return list(np.clip(smooth + rng.integers(-50, 50, (3, 20, 30, 3)), 0, 255).astype(np.uint8))
+
+
+def _colour(picture: np.ndarray, hints) -> np.ndarray:
+    """A stand-in for a network: closer to the truth with each hint, by the hint's own weight."""
+    part = 1 - np.prod([1 - weight for _, _, (weight, *_) in hints]) if len(hints) else 0.0
+    mixed = picture * part + to_gray(picture) * (1.0 - part)
+    return np.rint(mixed).astype(np.uint8)
+
+
+@check
+def gain_curve(function):
+    """Whether gains are taken picture by picture over no hints, for the first n hints."""
+    pictures = _scenes()
+    hints = [
+        [(0, 0, (0.02 * (i + 1) + 0.03 * j, 0, 0)) for j in range(10)]
+        for i in range(len(pictures))
+    ]
+
+    def levels(counts, pick):
+        """PSNR of every picture at every count; pick chooses n hints of a list."""
+        pairs = list(zip(pictures, hints, strict=True))
+        return np.array([[psnr(_colour(p, pick(h, n)), p) for n in counts] for p, h in pairs])
+
+    def first(given, n):
+        return given[:n]
+
+    start = levels([0], first)
+    for counts in ([0, 1, 4, 10], [2, 8]):
+        what = f"the gains for counts {counts}"
+        right = levels(counts, first)
+        truth = (right - start).mean(axis=0)
+        out = function(list(pictures), [list(given) for given in hints], list(counts), _colour)
+        values = expect_array(out, truth.shape, what).astype(np.float64)
+        mistakes = {
+            "that is the PSNR itself; take off each picture's PSNR without hints.": right,
+            "you take off the first count, which need not be 0. Colour once with no hints.": right
+            - right[:, :1],
+            "the sign is wrong: it is PSNR with hints less PSNR without.": start - right,
+            "that is the sum over the pictures; take the mean.": (right - start) * len(pictures),
+            "you take the last n hints of the list; take the first, given[:n].": levels(
+                counts, lambda given, n: given[len(given) - n :]
+            )
+            - start,
+            "you give a single hint, number n; give the first n, given[:n].": levels(
+                counts, lambda given, n: given[n : n + 1]
+            )
+            - start,
+        }
+        for message, wrong in mistakes.items():
+            wrong = wrong.mean(axis=0)
+            expect(
+                np.allclose(wrong, truth, atol=1e-3) or not np.allclose(values, wrong, atol=1e-3),
+                f"{what}: {message}",
+            )
+        expect_close(
+            values,
+            truth,
+            what,
+            1e-3,
+            "It is the mean, over the pictures, of PSNR with the first n hints less PSNR without; "
+            "PSNR compares with the true picture.",
+        )
+    return "picture by picture, over no hints."
