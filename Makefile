@@ -8,6 +8,7 @@ UNLOCKED ?=
 CPU ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := $(VENV)/bin
+SITE := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 STAMP := $(VENV)/installed
 CONSTRAINTS := $(if $(UNLOCKED),,-c constraints.txt)
 # JupyterLab refuses to run as root unless told; in a container root is often all there is.
@@ -58,8 +59,12 @@ test-notebooks: $(STAMP) ## run every lesson, as learners get it (nbval) and sol
 test-site: $(STAMP) site slides ## build site and slides, and look at every link and every slide
 	$(BIN)/python -m pytest -m environments tests/test_site.py tests/test_slides.py
 
+.PHONY: test-teaching
+test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit
+	$(BIN)/python -m pytest -m environments tests/test_class.py tests/test_offline_kit.py
+
 .PHONY: test
-test: lint unit test-notebooks test-site ## run every test
+test: lint unit test-notebooks test-site test-teaching ## run every test
 
 # The three targets below make environments of their own; the first time that takes minutes.
 .PHONY: versions
@@ -107,11 +112,29 @@ notebooks: $(STAMP) ## build the lessons from notebooks/src
 
 .PHONY: site
 site: .venv-site/installed ## build the lessons as a web site, in build/site: make site [REPO=owner/name]
-	.venv-site/bin/python notebooks/build_site.py $(REPO)
+	.venv-site/bin/python notebooks/build_site.py '$(REPO)'
 
 .PHONY: slides
 slides: .venv-site/installed ## make a deck of slides of each lesson, in build/slides
 	.venv-site/bin/python notebooks/slides.py
+
+# nbgrader adds to JupyterLab what no learner should see, so it has an environment of its own; all
+# else comes from the learners', which is theirs to run what they wrote.
+.venv-class/installed: $(STAMP)
+	$(BIN)/python -m venv .venv-class
+	$(BIN)/python -c $(SITE) > "$$(.venv-class/bin/python -c $(SITE))/learners.pth"
+	.venv-class/bin/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
+		-e '.[teach]'
+	.venv-class/bin/python -m ipykernel install --sys-prefix
+	@touch $@
+
+.PHONY: class
+class: .venv-class/installed ## make a course folder for nbgrader: make class OUT=folder
+	.venv-class/bin/python notebooks/make_class.py '$(OUT)'
+
+.PHONY: offline-kit
+offline-kit: $(STAMP) ## a folder to install from without a network: [OUT=folder] [FOR=windows-3.12]
+	$(BIN)/python notebooks/offline_kit.py '$(or $(OUT),build/offline-kit)' $(if $(FOR),--for $(FOR))
 
 .PHONY: train-eccv16
 train-eccv16: $(STAMP) ## train ECCV16 in two stages: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
