@@ -38,6 +38,7 @@ def joined_processes() -> Iterator[None]:
     dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
+        dist.barrier()  # else one may leave while another still needs it, and waits for ever
     finally:
         dist.destroy_process_group()
 
@@ -145,6 +146,7 @@ class _SyncBatchNorm(nn.BatchNorm2d):
     def __init__(self, plain: nn.BatchNorm2d):
         super().__init__(plain.num_features, plain.eps, plain.momentum)
         self.to(plain.weight).load_state_dict(plain.state_dict())
+        self.train(plain.training).requires_grad_(plain.weight.requires_grad)  # it may be frozen
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
