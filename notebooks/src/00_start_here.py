@@ -248,14 +248,15 @@ print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
 # | 00 Start here | this one | 30 |
 # | [01 The problem](01_the_problem.ipynb) | why one gray picture has many colourings; baselines; how to judge | 90 |
 # | [02 Lab colour spaces](02_lab_color_spaces.ipynb) | from pixels to light to Lab; the 313 colours | 90 |
-# | [03 ECCV16](03_eccv16.ipynb) | colour as classes: encoding, rebalancing, the network, a small training | 90 |
-# | 04 SIGGRAPH17 | shortcuts, and a network that listens to hints; being written | |
+# | [03 ECCV16](03_eccv16.ipynb) | colour as classes: encoding, rebalancing, the network, a small training | 85 |
+# | [04 SIGGRAPH17](04_siggraph17.ipynb) | shortcuts, and a network that listens to hints | 85 |
 # | [05 Inference](05_inference.ipynb) | any photograph, whole folders, filters, measures, failures | 75 |
-# | 06 A small GAN training run | generator against discriminator; being written | |
-# | 07 Transfer learning | a trained network learns a new domain; being written | |
+# | [06 A small GAN training run](06_gan_training.ipynb) | generator against discriminator: the game, its curves, its failures | 85 |
+# | [07 Transfer learning](07_transfer_learning.ipynb) | a trained network learns a new domain, and forgets | 100 |
 #
 # The lessons build on each other, but not strictly. Whoever only wants to colour photographs can go
-# straight to lesson 05. Lessons 03 and 04 open the networks and need 02.
+# straight to lesson 05. Lessons 03 and 04 open the networks
+# and need 02; lessons 06 and 07 train networks of your own.
 #
 # ## Summary
 #
