@@ -118,19 +118,20 @@ site: .venv-site/installed ## build the lessons as a web site, in build/site: ma
 slides: .venv-site/installed ## make a deck of slides of each lesson, in build/slides
 	.venv-site/bin/python notebooks/slides.py
 
-# nbgrader adds to JupyterLab what no learner should see, so it has an environment of its own; all
-# else comes from the learners', which is theirs to run what they wrote.
+# nbgrader adds to JupyterLab what no learner should see, so it has an environment of its own, with a
+# JupyterLab of its own. PyTorch and all else that it lacks then comes from the learners'.
 .venv-class/installed: $(STAMP)
 	$(BIN)/python -m venv .venv-class
+	.venv-class/bin/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) nbgrader
 	$(BIN)/python -c $(SITE) > "$$(.venv-class/bin/python -c $(SITE))/learners.pth"
 	.venv-class/bin/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
 		-e '.[teach]'
-	.venv-class/bin/python -m ipykernel install --sys-prefix
 	@touch $@
 
 .PHONY: class
 class: .venv-class/installed ## make a course folder for nbgrader: make class OUT=folder
-	.venv-class/bin/python notebooks/make_class.py '$(OUT)'
+	.venv-class/bin/python notebooks/make_class.py \
+		'$(or $(OUT),$(error name a new folder: make class OUT=folder))'
 
 .PHONY: offline-kit
 offline-kit: $(STAMP) ## a folder to install from without a network: [OUT=folder] [FOR=windows-3.12]

@@ -15,11 +15,13 @@ check      code that checks the exercise before it: prints [todo], [ok] or [try 
 hint       Markdown, the exercise's hint; shown in a fold.
 assertion  code that holds the prose to what it claims; its source is folded away.
 
-Other tags are nbval's.
+Other tags are nbval's. Every lesson's first code cell, tagged "setup" and folded away, comes from
+here: on Google Colab it installs the library. `publish.py` says from which repository.
 """
 
 import argparse
 import ast
+import json
 import re
 import sys
 import textwrap
@@ -29,14 +31,38 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = NOTEBOOKS / "src"
 SOLVED = NOTEBOOKS / "solved"
 
+#: The repository that the notebooks are in, {"repository": "owner/name", "tag": "main"};
+#: written by publish.py, and absent before.
+PUBLISHED = NOTEBOOKS / "published.json"
+
 #: Seconds that one cell may take.
 CELL_TIMEOUT = 120
+
+COLAB = "https://colab.research.google.com"
+
+# "google.colab" is imported from the start in Colab's own kernel, and nowhere else. The library
+# is not imported here to do the rest, since what it requires may still be missing.
+SETUP = """\
+# On Google Colab this cell installs the course's library. Anywhere else it does nothing.
+import os
+import sys
+from importlib import invalidate_caches, metadata, util
+
+SOURCE = os.environ.get("COURSE_SOURCE", "")
+if "google.colab" in sys.modules:
+    if not util.find_spec("course_lib"):
+        if not SOURCE:
+            raise RuntimeError('above, set SOURCE to "git+https://github.com/OWNER/NAME"')
+        !pip install -q --no-deps {SOURCE}
+        invalidate_caches()
+    script = metadata.distribution("course-lib").locate_file("course_lib/environment.py")
+    !python {script} --colab"""
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.M | re.S)
 
@@ -44,8 +70,8 @@ SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTIO
 STUB = re.compile(r"^[ \t]*### STUB\n", re.M)
 
 
-def _stub(match: re.Match) -> str:
-    """What stands in a solution's place.
+def stub(match: re.Match) -> str:
+    """What stands in a solution's place, given a match of `SOLUTION`.
 
     The stub that the source gives; else in a function an exception, and outside of one
     unanswered names.
@@ -78,7 +104,7 @@ def clear_solution(code: str) -> str:
     ValueError
         If there is no such region, or one does not end.
     """
-    cleared, count = SOLUTION.subn(_stub, code + "\n")
+    cleared, count = SOLUTION.subn(stub, code + "\n")
     if not count or "### BEGIN" in cleared or "### END" in cleared:
         raise ValueError(f"no solution between BEGIN and END, or one that does not end:\n{code}")
     return cleared.rstrip("\n")
@@ -105,7 +131,41 @@ def _tags(cell: NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-def make_notebook(source: Path, *, solved: bool = False) -> NotebookNode:
+def published() -> dict[str, str] | None:
+    """The repository that the notebooks are in, and its branch or tag; None before publishing."""
+    return json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.exists() else None
+
+
+def colab_link(lesson: str, where: dict[str, str]) -> str:
+    """Where Colab opens a lesson, given what `published` returned."""
+    return f"{COLAB}/github/{where['repository']}/blob/{where['tag']}/notebooks/{lesson}.ipynb"
+
+
+def setup(where: dict[str, str] | None) -> str:
+    """The lessons' first code cell, for notebooks in a repository or, with None, in none yet."""
+    source = f"git+https://github.com/{where['repository']}@{where['tag']}" if where else ""
+    return SETUP.replace('"COURSE_SOURCE", ""', f'"COURSE_SOURCE", "{source}"')
+
+
+def _opening(cell: NotebookNode, lesson: str, where: dict | None) -> list[NotebookNode]:
+    """A lesson's first cell as three: the title with its badge, the set-up, and the rest."""
+    title, _, rest = cell.source.partition("\n")
+    if cell.cell_type != "markdown" or not title.startswith("# "):
+        raise ValueError(f"{lesson}: a lesson begins with its title, a line of Markdown")
+    if where:
+        badge = f"![Open this lesson in Google Colab]({COLAB}/assets/colab-badge.svg)"
+        title += f"\n\n[{badge}]({colab_link(lesson, where)})"
+    folded = {"tags": ["setup"], "jupyter": {"source_hidden": True}}
+    return [
+        new_markdown_cell(title),
+        new_code_cell(setup(where), metadata=folded),
+        new_markdown_cell(rest.strip("\n")),
+    ]
+
+
+def make_notebook(
+    source: Path, *, solved: bool = False, where: dict[str, str] | None = None
+) -> NotebookNode:
     """The notebook of a lesson, not executed.
 
     Parameters
@@ -114,14 +174,17 @@ def make_notebook(source: Path, *, solved: bool = False) -> NotebookNode:
         A py:percent file.
     solved : bool
         Leave the solutions in.
+    where : dict, optional
+        The repository, as from `published`, which is the default.
 
     Returns
     -------
     nbformat.NotebookNode
         The same for the same source, to the last byte.
     """
-    cells, solution = [], None
-    for cell in jupytext.read(source).cells:
+    first, *others = jupytext.read(source).cells
+    cells, solution = _opening(first, source.stem, where or published()), None
+    for cell in others:
         tags = _tags(cell)
         if "exercise" in tags:
             solution = cell.source
@@ -150,11 +213,17 @@ def execute(notebook: NotebookNode) -> None:
         notebook,
         timeout=CELL_TIMEOUT,
         record_timing=False,
+        coalesce_streams=True,  # on a busy machine, what a cell prints comes in pieces
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
     client.execute()
     # execution notes the Python version and widgets' state, which differ between machines
     notebook.metadata = nbformat.from_dict(metadata)
+
+
+def content(notebook: NotebookNode) -> list[tuple]:
+    """What a notebook's cells are, outputs aside."""
+    return [(c.id, c.cell_type, c.source, dict(c.metadata)) for c in notebook.cells]
 
 
 def is_fresh(source: Path) -> bool:
@@ -163,10 +232,6 @@ def is_fresh(source: Path) -> bool:
     if not target.exists():
         return False
     committed = nbformat.read(target, as_version=4)
-
-    def content(notebook: NotebookNode) -> list:
-        return [(c.id, c.cell_type, c.source, dict(c.metadata)) for c in notebook.cells]
-
     return content(committed) == content(make_notebook(source))
 
 

@@ -1,0 +1,344 @@
+"""The course folder for nbgrader: what it holds, and what submissions score.
+
+`make test-teaching` makes an environment with nbgrader, in which the tests marked "environments"
+release assignments and grade submissions, as a teacher would.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+
+import jupytext
+import nbformat
+import numpy as np
+import pytest
+import torch
+from lesson import NOTEBOOKS, build, defined_in
+
+from course_lib.lab import XYZ_FROM_RGB
+
+sys.path.insert(0, str(NOTEBOOKS))
+import make_class
+
+BIN = NOTEBOOKS.parent / ".venv-class" / "bin"
+SOURCES = build.lessons()
+
+each_lesson = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def graded(notebook):
+    return [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+
+
+def checks_with_hidden_tests():
+    """Lesson, name and answers of each."""
+    found = []
+    for source in SOURCES:
+        hidden = make_class.hidden_tests(f"lesson_{source.stem[:2]}")
+        for cell in tagged(jupytext.read(source), "check"):
+            name, answers = make_class.called(cell.source)
+            if f"test_{name}" in hidden:
+                found.append(pytest.param(source.stem, name, answers, id=name))
+    return found
+
+
+each_hidden_test = pytest.mark.parametrize(
+    ("lesson", "name", "answers"), checks_with_hidden_tests()
+)
+
+
+@each_lesson
+def test_every_exercise_is_worth_what_its_difficulty_says(source):
+    notebook, exercises = make_class.make_assignment(source)
+    said = re.findall(r"^# \*(Easy|Medium|Hard), \d+ minutes", source.read_text("utf-8"), re.M)
+    worth = {"Easy": 1, "Medium": 2, "Hard": 3}
+    assert [e.points for e in exercises] == [worth[difficulty] for difficulty in said]
+    assert [c.metadata.nbgrader.points for c in graded(notebook)] == [e.points for e in exercises]
+    assert len(exercises) == len(tagged(notebook, "exercise"))
+
+
+@each_lesson
+def test_stubs_are_those_of_the_lesson_and_answers_are_left_out(source):
+    notebook, _ = make_class.make_assignment(source)
+    for cell, solved in zip(
+        tagged(notebook, "exercise"), tagged(jupytext.read(source), "exercise"), strict=True
+    ):
+        assert cell.source.count("### STUB") == cell.source.count("### BEGIN SOLUTION") > 0
+        assert build.clear_solution(cell.source) == build.clear_solution(solved.source)
+        assert build.show_solution(cell.source) == build.show_solution(solved.source)
+    assert not tagged(notebook, "answer")
+    assert tagged(notebook, "hint")
+
+
+@cache
+def defined(lesson, *, solved):
+    names = defined_in(lesson, solved=solved)
+    if lesson.startswith("02"):  # exercise 3's matrix, which defined_in leaves out
+        names["M"] = np.array(XYZ_FROM_RGB)
+    return names
+
+
+def hidden_test(lesson, name):
+    scope = {}
+    exec(make_class.hidden_tests(f"lesson_{lesson[:2]}")[f"test_{name}"], scope)
+    return scope[f"test_{name}"]
+
+
+def check_of(lesson, name):
+    module = __import__(f"course_lib.checks.lesson_{lesson[:2]}", fromlist=[name])
+    return getattr(module, name)
+
+
+@each_hidden_test
+def test_hidden_tests_pass_the_solution_whatever_they_draw(lesson, name, answers):
+    names = defined(lesson, solved=True)
+    for _ in range(10):
+        hidden_test(lesson, name)(*(names[answer] for answer in answers))
+
+
+def asked(arguments, options):
+    """What a function was called with, to the bit."""
+
+    def content(value):
+        if isinstance(value, list):
+            return tuple(map(content, value))
+        if isinstance(value, np.ndarray | torch.Tensor):
+            array = np.asarray(value)
+            return array.shape, array.dtype.str, array.tobytes()
+        return value
+
+    return tuple(map(content, arguments)), tuple((k, content(v)) for k, v in options.items())
+
+
+@each_hidden_test
+def test_hidden_tests_find_an_answer_that_knows_the_check_by_heart(lesson, name, answers):
+    (answer,) = answers
+    function, stub = (defined(lesson, solved=solved)[answer] for solved in (True, False))
+    known = {}
+
+    def learn(*arguments, **options):
+        return known.setdefault(asked(arguments, options), function(*arguments, **options))
+
+    def parrot(*arguments, **options):
+        answer = known.get(asked(arguments, options))
+        return stub(*arguments, **options) if answer is None else answer
+
+    check = check_of(lesson, name)
+    assert check.grade(learn).status == check.grade(parrot).status == "ok"
+    with pytest.raises((AssertionError, NotImplementedError)):
+        hidden_test(lesson, name)(parrot)
+
+
+def test_a_hidden_test_without_its_check_is_refused(monkeypatch):
+    monkeypatch.setattr(make_class, "hidden_tests", lambda lesson: {"test_my_foto": "..."})
+    with pytest.raises(ValueError, match="no check for the hidden test_my_foto"):
+        make_class.make_assignment(SOURCES[0])
+
+
+@pytest.mark.parametrize("said", ["*Eazy, 2 minutes.*", "*Easy*"])
+def test_an_exercise_that_does_not_say_how_hard_it_is_is_refused(tmp_path, said):
+    text = SOURCES[0].read_text("utf-8").replace("*Easy, 2 minutes.*", said, 1)
+    source = tmp_path / SOURCES[0].name
+    source.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=r"my_photo needs a title.*Easy, Medium, Hard"):
+        make_class.make_assignment(source)
+
+
+def test_a_class_that_has_begun_is_left_alone(tmp_path):
+    (tmp_path / "gradebook.db").touch()
+    command = [sys.executable, NOTEBOOKS / "make_class.py", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path} is not empty; name a new folder\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["gradebook.db"]
+
+
+# From here on nbgrader is at work.
+
+SCORES = """
+import json, sys
+from nbgrader.api import Gradebook
+with Gradebook("sqlite:///gradebook.db") as book:
+    print(json.dumps({
+        submission.student.id: {
+            grade.name: [grade.score, grade.needs_manual_grade]
+            for notebook in submission.notebooks for grade in notebook.grades
+        }
+        for submission in book.assignment_submissions(sys.argv[1])
+    }))
+"""
+
+
+class Course:
+    """A class: a course folder with everything released."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.graded = make_class.make_class(folder)
+        self.nbgrader("generate_assignment", "*")
+
+    def run(self, *command):
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def nbgrader(self, *arguments):
+        self.run(BIN / "nbgrader", *arguments)
+
+    def read(self, step, lesson):
+        return nbformat.read(self.folder / step / lesson / f"{lesson}.ipynb", as_version=4)
+
+    def solved(self, lesson):
+        """The released notebook with every answer in."""
+        notebook = self.read("release", lesson)
+        source = self.read("source", lesson)
+        for cell, solution in zip(
+            tagged(notebook, "exercise"), tagged(source, "exercise"), strict=True
+        ):
+            cell.source = build.show_solution(solution.source)
+        return notebook
+
+    def grade(self, lesson, **submissions):
+        """Points of each exercise, by student."""
+        for student, notebook in submissions.items():
+            folder = self.folder / "submitted" / student / lesson
+            folder.mkdir(parents=True)
+            nbformat.write(notebook, folder / f"{lesson}.ipynb")
+        self.nbgrader("autograde", lesson)
+        scores = json.loads(self.run(BIN / "python", "-c", SCORES, lesson))
+        for student in submissions:
+            assert not any(by_hand for _, by_hand in scores[student].values()), student
+        return {
+            student: {name.removeprefix("test_"): points for name, (points, _) in of_one.items()}
+            for student, of_one in scores.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    assert BIN.exists(), "the environment is missing; run: make test-teaching"
+    return Course(tmp_path_factory.mktemp("class") / "colour")
+
+
+def cell_of(notebook, grade_id):
+    (cell,) = (
+        c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id
+    )
+    return cell
+
+
+@pytest.mark.environments
+@each_lesson
+def test_what_is_released_has_the_learners_exercises_and_no_hidden_tests(course, source):
+    lesson = source.stem
+    released = course.read("release", lesson)
+    learners = build.make_notebook(source)
+    assert [cell.source for cell in tagged(released, "exercise")] == [
+        cell.source for cell in tagged(learners, "exercise")
+    ]
+    for cell in tagged(released, "check"):
+        name = cell.metadata.nbgrader.grade_id.removeprefix("test_")
+        _, answers = make_class.called(
+            next(c.source for c in tagged(learners, "check") if f"check.{name}(" in c.source)
+        )
+        given = ", ".join(answers)
+        assert cell.source == (
+            f"from course_lib.checks import lesson_{lesson[:2]} as check\n\n"
+            f"check.{name}({given})\n"
+            f'assert check.{name}.grade({given}).status == "ok"'
+        )
+    text = nbformat.writes(released)
+    for marker in ("HIDDEN TESTS", "### BEGIN", "### END", "### STUB"):
+        assert marker not in text
+
+
+def full(course, lesson):
+    return {exercise.name: exercise.points for exercise in course.graded[lesson]}
+
+
+@pytest.mark.environments
+def test_submissions_of_lesson_00_score_what_they_are_worth(course):
+    lesson = "00_start_here"
+    everything = full(course, lesson)
+    assert set(everything) == {"my_photo", "from_colour", "mean_difference"}
+
+    wrong = course.solved(lesson)  # right for pictures of the check's sizes alone
+    cell_of(wrong, "mean_difference").source = (
+        "def mean_difference(one, other):\n"
+        "    known = one.shape in ((4, 5, 3), (6, 7, 3))\n"
+        "    return np.abs(one.astype(int) - other).mean() if known else 0"
+    )
+
+    tampered = course.solved(lesson)
+    cell_of(tampered, "my_photo").source = 'my_photo = "nothing/such"'
+    cell_of(tampered, "test_my_photo").source = "pass"
+    cell_of(tampered, "from_colour").source = (
+        'prediction = "A"\n'
+        "from types import SimpleNamespace\n"
+        "from course_lib.checks import lesson_00, report\n"
+        'report.Result = lambda *a: SimpleNamespace(status="ok")\n'
+        "lesson_00.from_colour = lambda *a: None\n"
+        "lesson_00.from_colour.grade = report.Result\n"
+        "check = lesson_00"
+    )
+
+    vandal = course.solved(lesson)
+    cell_of(vandal, "my_photo").source += (
+        "\nimport course_lib.checks.lesson_00\n"
+        "course_lib.checks.lesson_00.from_colour = check = None"
+    )
+    copy = nbformat.from_dict(cell_of(vandal, "test_from_colour"))
+    copy.id, copy.source = "another", "pass"
+    vandal.cells.append(copy)
+    vandal.cells.remove(cell_of(vandal, "mean_difference"))
+    vandal.cells.remove(cell_of(vandal, "test_mean_difference"))
+
+    careless = course.solved(lesson)
+    careless.cells.remove(cell_of(careless, "test_mean_difference"))
+    cell_of(careless, "test_my_photo").metadata.nbgrader.points = 100
+    cell_of(careless, "test_from_colour").metadata.nbgrader.grade_id = "mine"
+
+    assert course.grade(
+        lesson,
+        perfect=course.solved(lesson),
+        empty=course.read("release", lesson),
+        wrong=wrong,
+        tampered=tampered,
+        vandal=vandal,
+        careless=careless,
+    ) == {
+        "perfect": everything,
+        "empty": dict.fromkeys(everything, 0),
+        "wrong": everything | {"mean_difference": 0},
+        "tampered": everything | {"my_photo": 0, "from_colour": 0},
+        "vandal": everything | {"mean_difference": 0},
+        "careless": everything,
+    }
+    lesson_as_run = course.read("autograded/perfect", lesson)
+    errors = [o for c in lesson_as_run.cells for o in c.get("outputs", []) if "ename" in o]
+    assert errors == []
+    course.nbgrader("generate_feedback", lesson)
+    page = course.folder / "feedback" / "wrong" / lesson / f"{lesson}.html"
+    assert "(Score: 2.0 / 4.0)" in page.read_text("utf-8")
+
+
+@pytest.mark.environments
+def test_submissions_of_lesson_02_score_what_they_are_worth(course):
+    lesson = "02_lab_color_spaces"
+    everything = full(course, lesson)
+    mixed = course.solved(lesson)
+    cell_of(mixed, "linear_light").source = "def linear_light(rgb):\n    return rgb**2.2"
+    cell_of(mixed, "near_hull").source = "check = near_hull = lambda *a: True"
+    cell_of(mixed, "test_near_hull").source = "check.near_hull(near_hull)"
+    assert course.grade(lesson, perfect=course.solved(lesson), mixed=mixed) == {
+        "perfect": everything,
+        "mixed": everything | {"linear_light": 0, "near_hull": 0},
+    }
