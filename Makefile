@@ -49,10 +49,13 @@ lint: $(STAMP) ## check style and formatting
 unit: $(STAMP) ## run the unit tests
 	$(BIN)/python -m pytest -m 'not notebooks and not environments'
 
-.PHONY: test-notebooks
-test-notebooks: $(STAMP) ## run every lesson, as learners get it (nbval) and solved
+.PHONY: test-lessons
+test-lessons: $(STAMP) ## run every lesson as learners get it, and compare outputs (nbval)
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg $(LESSONS)
+
+.PHONY: test-solved
+test-solved: $(STAMP) ## run every lesson with its solutions in
 	$(BIN)/python -m pytest -m notebooks
 
 .PHONY: test-site
@@ -63,8 +66,11 @@ test-site: $(STAMP) site slides ## build site and slides, and look at every link
 test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit
 	$(BIN)/python -m pytest -m environments tests/test_class.py tests/test_offline_kit.py
 
+# The slow ones two at a time: lessons take most of the time, and two of them with a thread each are
+# done sooner than one after the other with two.
 .PHONY: test
-test: lint unit test-notebooks test-site test-teaching ## run every test
+test: lint unit ## run every test
+	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 test-lessons test-solved test-site test-teaching
 
 # The three targets below make environments of their own; the first time that takes minutes.
 .PHONY: versions

@@ -2,6 +2,7 @@
 
     python course_lib/environment.py      in a clone; works even if nothing is installed
     python -m course_lib.environment      wherever the course is installed
+    python .../environment.py --colab     on Google Colab, by the lessons' first cell
 
 Prints a line per thing that was looked at: [OK], [FAIL] with what to do, or [NOTE] with what is
 good to know. Only the standard library is imported at the top, so that a missing library ends in
@@ -15,6 +16,7 @@ import hashlib
 import importlib
 import platform
 import re
+import subprocess
 import sys
 import time
 import warnings
@@ -270,6 +272,49 @@ def _first_picture() -> Iterator[Finding]:
     yield Finding("OK", "a first picture", f"coloured in {seconds:.1f} s")
 
 
+def prepare_colab() -> int:
+    """Install what is missing on Google Colab, and say whether a GPU is worth switching on.
+
+    Whatever is there stays as it is: Colab's libraries are built for one another, and one that
+    changes under a running notebook needs a restart.
+
+    Returns
+    -------
+    int
+        Exit status: 0 if everything that the course needs is there now, else 1.
+    """
+    required = [_parsed(requirement) for requirement in metadata.requires("course-lib")]
+    needed = {name: minimum for name, minimum, extra in required if extra is None}
+    here = {name: _version(name) for name in needed}
+    missing = [f"{name}>={needed[name]}" for name in needed if here[name] is None]
+    old = [n for n in needed if here[n] and _numbers(here[n]) < _numbers(needed[n])]
+    for name in old:
+        print(
+            f"{name} {here[name]} is older than the {needed[name]} that the course needs. It was "
+            "left as it is. Choose Runtime > Change runtime type > Runtime version > Latest."
+        )
+    if old:
+        return 1
+    if missing:
+        kept = [f"{name}=={version}" for name, version in here.items() if version]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", *missing, *kept]
+        if subprocess.run(pip).returncode:
+            return 1
+    print(_gpu_advice())
+    return 0
+
+
+def _gpu_advice() -> str:
+    from course_lib.inference import pick_device
+
+    if pick_device().type == "cuda":
+        return "Networks train on this runtime's GPU."
+    return (
+        "This runtime has no GPU. Lessons 06 and 07, which train networks, are faster with one: "
+        "choose Runtime > Change runtime type > T4 GPU before you begin. The others need none."
+    )
+
+
 def main() -> int:
     """Print what `check_environment` finds.
 
@@ -291,4 +336,4 @@ if __name__ == "__main__":
     here = Path(__file__).resolve().parent
     if Path(sys.path[0]).resolve() == here:
         sys.path[0] = str(here.parent)
-    sys.exit(main())
+    sys.exit(prepare_colab() if sys.argv[1:] == ["--colab"] else main())

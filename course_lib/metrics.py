@@ -114,7 +114,7 @@ def auc(curve: np.ndarray) -> float:
     float
         0..100, by the trapezoidal rule. Higher is better.
     """
-    return float(100 * np.trapezoid(curve) / (len(curve) - 1))
+    return float(100 * (curve[1:] + curve[:-1]).mean() / 2)
 
 
 def mean_chroma(ab: np.ndarray) -> float:

@@ -206,15 +206,15 @@ def make_notebook(
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def execute(notebook: NotebookNode) -> None:
-    """Run a notebook in place, as "Run All" in the folder of the lessons does."""
+def execute(notebook: NotebookNode, folder: Path = NOTEBOOKS) -> None:
+    """Run a notebook's cells, as "Run All" does in a folder: that of the lessons unless given."""
     metadata = dict(notebook.metadata)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
         record_timing=False,
         coalesce_streams=True,  # on a busy machine, what a cell prints comes in pieces
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(folder)}},
     )
     client.execute()
     # execution notes the Python version and widgets' state, which differ between machines

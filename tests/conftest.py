@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from skimage import data
 
 from course_lib.data.arrays import encode_lab, square
 from course_lib.lab import rgb_to_lab
+
+# How long an example takes says something about how busy the machine is, and nothing else.
+settings.register_profile("course", deadline=None)
+settings.load_profile("course")
 
 
 @pytest.fixture(autouse=True)

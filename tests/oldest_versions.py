@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def oldest(pyproject: str) -> list[str]:
-    """Constraints for the run-time requirements of a pyproject.toml's text."""
+    """Constraints for the requirements in a pyproject.toml's text, those of extras included."""
     # A regular expression, since tomllib is missing from Python 3.10, the oldest of all.
-    block = re.search(r"^dependencies = \[(.*?)^\]", pyproject, re.M | re.S).group(1)
+    whole = re.search(r"^dependencies = .*?^\[(?!project\.opt)", pyproject, re.M | re.S).group()
+    block = "".join(re.findall(r"\[[^\[\]]*\]", whole))
     pairs = re.findall(r'"([A-Za-z0-9-]+)>=([0-9.]+)"', block)
     if len(pairs) != block.count('"') // 2:
         raise SystemExit("a requirement is not of the form name>=version")

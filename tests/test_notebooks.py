@@ -11,7 +11,7 @@ from lesson import NOTEBOOKS, build
 
 ROOT = NOTEBOOKS.parent
 SOURCES = build.lessons()
-TAGS = {"exercise", "check", "hint", "answer", "assertion"} | {
+TAGS = {"setup", "exercise", "check", "hint", "answer", "assertion"} | {
     "nbval-ignore-output",
     "nbval-check-output",
     "nbval-skip",
@@ -87,6 +87,14 @@ def test_no_output_shows_a_warning_or_a_path_of_the_machine_it_was_built_on(name
             data = output.get("data", {})
             text = output.get("text", "") + data.get("text/plain", "") + data.get("text/html", "")
             assert str(ROOT) not in text and str(Path.home()) not in text, text
+
+
+def test_the_first_code_cell_is_the_same_in_every_lesson_and_shows_nothing():
+    for notebook in (read(path.stem) for path in SOURCES):
+        first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        assert tagged(notebook, "setup") == [first]
+        assert first.source == build.setup(build.published())
+        assert first.outputs == []
 
 
 @each_lesson
@@ -170,9 +178,9 @@ def test_every_check_is_still_to_do_for_a_learner(name):
 
 @pytest.mark.notebooks
 @each_lesson
-def test_the_solved_lesson_passes_every_check(name):
+def test_the_solved_lesson_passes_every_check_in_any_folder(name, tmp_path):
     notebook = build.make_notebook(build.SOURCES / f"{name}.py", solved=True)
-    build.execute(notebook)
+    build.execute(notebook, tmp_path)
     checks = tagged(notebook, "check")
     assert len(checks) == len(tagged(notebook, "exercise"))
     for cell in checks:

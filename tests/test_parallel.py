@@ -69,16 +69,21 @@ def test_two_processes_train_as_one_with_the_joined_batch(tiny_codes, tmp_path, 
 SHARES = """
 import sys
 from course_lib.training import parallel
+
+def say(*words):
+    # in one piece: torchrun's processes write to one pipe, unbuffered
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+
 with parallel.joined_processes():
-    print(parallel.share_of_batch(8), parallel.share_of_files(5), flush=True)
+    say(parallel.share_of_batch(8), parallel.share_of_files(5))
     try:
         parallel.share_of_batch(7)
     except ValueError as error:
-        print(error, flush=True)
+        say(error)
     try:
         parallel.check_same_everywhere(parallel.rank(), "the step")
     except ValueError as error:
-        print(error, flush=True)
+        say(error)
 """
 
 

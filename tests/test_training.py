@@ -115,8 +115,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny_codes, tmp_path):
     assert checkpoint.exists()
     assert not (tmp_path / "killed.pt").exists(), "the run ended before it could be killed"
     subprocess.run(command("killed", tmp_path / "killed.pt"), check=True)
-    one, losses = torch.load(tmp_path / "whole.pt")
-    other, other_losses = torch.load(tmp_path / "killed.pt")
+    one, losses = torch.load(tmp_path / "whole.pt", weights_only=True)
+    other, other_losses = torch.load(tmp_path / "killed.pt", weights_only=True)
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert losses == other_losses
 
