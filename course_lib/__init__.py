@@ -11,13 +11,15 @@ from course_lib.data.photos import load_photo, photos
 from course_lib.image import ImageError, list_images, load_image, save_image
 from course_lib.inference import colorize
 from course_lib.lab import lab_to_rgb, rgb_to_lab, set_saturation, set_temperature, to_gray
-from course_lib.models import eccv16, siggraph17
+from course_lib.models import PatchDiscriminator, UNetGenerator, eccv16, siggraph17
 from course_lib.models.weights import WeightsError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ImageError",
+    "PatchDiscriminator",
+    "UNetGenerator",
     "WeightsError",
     "ab_bins",
     "colorize",

@@ -542,11 +542,11 @@ def test_a_cache_folder_that_cannot_be_made(server, monkeypatch, tmp_path):
 def test_an_interrupted_download_leaves_nothing(server, monkeypatch):
     publish(monkeypatch, server, "good")
 
-    def interrupt(path):
-        assert path
+    def interrupt(path, kind):
+        assert path and kind == "sha256"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights, "_sha256", interrupt)
+    monkeypatch.setattr(weights, "_digest", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch_official("eccv16", progress=False)
     assert server.requests and in_cache(server) == []

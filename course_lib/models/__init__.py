@@ -16,10 +16,19 @@ from course_lib.models.files import (
     positive_number,
     read_weights,
 )
+from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.siggraph17 import SIGGRAPH17
+from course_lib.models.unet import UNetGenerator
 from course_lib.models.weights import find_weights
 
-__all__ = ["ECCV16", "SIGGRAPH17", "eccv16", "siggraph17"]
+__all__ = [
+    "ECCV16",
+    "SIGGRAPH17",
+    "PatchDiscriminator",
+    "UNetGenerator",
+    "eccv16",
+    "siggraph17",
+]
 
 
 def _load(

@@ -67,8 +67,8 @@ def upsampling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
 
 
-def pad_to_stride(x: Tensor, mode: str = "replicate") -> Tensor:
-    """Extend the bottom and right edges to the next multiple of `STRIDE`.
+def pad_to_stride(x: Tensor, mode: str = "replicate", stride: int = STRIDE) -> Tensor:
+    """Extend the bottom and right edges to the next multiple of a network's stride.
 
     Parameters
     ----------
@@ -76,14 +76,16 @@ def pad_to_stride(x: Tensor, mode: str = "replicate") -> Tensor:
         (N, C, H, W).
     mode : {"replicate", "constant"}
         What the new pixels hold: the edge's value, or zero.
+    stride : int
+        The network's largest output stride.
 
     Returns
     -------
     torch.Tensor
-        (N, C, H', W') with H' and W' the next multiples of 8. Multiples come back as they are.
+        (N, C, H', W') with H' and W' the next multiples. Multiples come back as they are.
     """
     height, width = x.shape[-2:]
-    bottom, right = -height % STRIDE, -width % STRIDE
+    bottom, right = -height % stride, -width % stride
     return F.pad(x, (0, right, 0, bottom), mode=mode) if bottom or right else x
 
 

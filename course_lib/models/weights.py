@@ -152,7 +152,7 @@ def _shipped(model: str) -> Path:
             f"{path}: the course's weights for {model} are missing; install the package again "
             f'(in a clone: git checkout -- data/weights), or use weights="official"'
         )
-    found = _sha256(path)
+    found = _digest(path, "sha256")
     if found != shipped.sha256:
         raise WeightsError(
             f"{path}: not the file that ships with this version of the course "
@@ -162,17 +162,23 @@ def _shipped(model: str) -> Path:
     return path
 
 
-def _sha256(path: Path) -> str:
-    return pooch.file_hash(str(path), alg="sha256")
+def _digest(path: Path, kind: str) -> str:
+    return pooch.file_hash(str(path), alg=kind)
 
 
-def _wrong_hash(found: str, expected: str) -> str:
-    return f"wrong sha256: got {found}, expected {expected}"
+def _wrong_hash(found: str, expected: str, kind: str = "sha256") -> str:
+    return f"wrong {kind}: got {found}, expected {expected}"
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """The folder for downloads: ``COURSE_CACHE``, or the user's cache folder."""
     chosen = os.environ.get("COURSE_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("course_lib"))
+
+
+def is_offline() -> bool:
+    """Whether ``COURSE_OFFLINE`` forbids to touch the network."""
+    return os.environ.get("COURSE_OFFLINE", "0") not in ("", "0")
 
 
 def fetch_official(model: str, *, progress: bool = True) -> Path:
@@ -198,19 +204,19 @@ def fetch_official(model: str, *, progress: bool = True) -> Path:
         put the file by hand. Nothing half-written stays behind.
     """
     official = OFFICIAL[model]
-    path = _cache_folder() / official.file
+    path = cache_folder() / official.file
     tried = []
     if path.is_file():
-        found = _sha256(path)
+        found = _digest(path, "sha256")
         if found == official.sha256:
             return path
         tried.append((path, _wrong_hash(found, official.sha256)))
-    if os.environ.get("COURSE_OFFLINE", "0") not in ("", "0"):
+    if is_offline():
         what_failed = "are not on this machine, and COURSE_OFFLINE forbids to download them"
         raise WeightsError(_failure(model, what_failed, tried, path))
     mirrors = (*os.environ.get("COURSE_MIRRORS", "").split(), *MIRRORS)
     for address in (official.address, *(f"{m.rstrip('/')}/{official.file}" for m in mirrors)):
-        reason = _download(address, path, official.sha256, progress)
+        reason = download(address, path, "sha256", official.sha256, progress)
         if reason is None:
             return path
         tried.append((address, reason))
@@ -231,17 +237,38 @@ def _failure(model: str, what_failed: str, tried: list[tuple[str | Path, str]], 
     )
 
 
-def _download(address: str, path: Path, sha256: str, progress: bool) -> str | None:
-    """Fetch one address into the cache; return why it failed, or None."""
+def download(
+    address: str, path: Path, kind: str, digest: str, progress: bool = True
+) -> str | None:
+    """Fetch a file and verify it.
+
+    Parameters
+    ----------
+    address : str
+        Where it is published.
+    path : pathlib.Path
+        Where it goes. Its folder is made; the file appears whole and verified, or not at all.
+    kind : str
+        Kind of the digest: "sha256", "md5", or another that hashlib knows.
+    digest : str
+        What it must be, in hexadecimal.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    str or None
+        Why it failed, in plain words; None if it did not.
+    """
     http = pooch.HTTPDownloader(
         progressbar=progress, chunk_size=2**16, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
     )
 
     def download_and_verify(url, file, _):
         http(url, file, None)
-        found = _sha256(file)
-        if found != sha256:  # pooch checks too, but keeps the hash that it got to itself
-            raise ValueError(_wrong_hash(found, sha256))
+        found = _digest(file, kind)
+        if found != digest:  # pooch checks too, but keeps the hash that it got to itself
+            raise ValueError(_wrong_hash(found, digest, kind))
 
     log = pooch.get_logger()
     level = log.level
@@ -250,7 +277,11 @@ def _download(address: str, path: Path, sha256: str, progress: bool) -> str | No
         # pooch writes to a temporary file, moves it into place once the hash is right, and
         # removes it if anything else happens.
         pooch.retrieve(
-            address, sha256, fname=path.name, path=path.parent, downloader=download_and_verify
+            address,
+            f"{kind}:{digest}",
+            fname=path.name,
+            path=path.parent,
+            downloader=download_and_verify,
         )
     except requests.RequestException as error:  # before OSError and ValueError: it is both
         return _in_plain_words(error)

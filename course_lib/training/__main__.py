@@ -3,6 +3,8 @@
 python -m course_lib.training prepare FOLDER --size 64 --output train.npy
 python -m course_lib.training prior --train train.npy --output ab-prior.csv
 python -m course_lib.training eccv16 --train train.npy --validation val.npy --run runs/eccv16
+python -m course_lib.training gan --train train.npy --validation val.npy --run runs/gan
+python -m course_lib.training finetune --train mine.npy --validation val.npy --run runs/mine
 python -m course_lib.training export --run runs/eccv16 --validation val.npy --output x.safetensors
 
 On several processes, cards or machines: torchrun --nproc-per-node N -m course_lib.training ...
@@ -24,7 +26,7 @@ from course_lib.bins import ab_bins, rebalancing_weights
 from course_lib.data.arrays import GRAY_CHROMA, build_array
 from course_lib.data.prior import ab_prior, save_prior
 from course_lib.data.split import PARTS, only_part
-from course_lib.image import ImageError, list_images
+from course_lib.image import ImageError, list_images, save_image
 from course_lib.models import eccv16, siggraph17
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
@@ -39,6 +41,8 @@ from course_lib.training.classification import (
     soften_rebalancing,
     training_prior,
 )
+from course_lib.training.finetune import build_fine_tuning
+from course_lib.training.gan import Gan, train_gan
 from course_lib.training.loop import fit
 from course_lib.training.optim import initialize
 from course_lib.training.regression import (
@@ -150,8 +154,47 @@ def _train(options: argparse.Namespace) -> None:
         print(json.dumps(history.rows[-1]))
 
 
+def _gan(options: argparse.Namespace) -> None:
+    config = json.loads((options.config or CONFIGS / "gan.json").read_text())
+    train, validation = _load_array(options.train), _load_array(options.validation)
+    if train.shape[-1] < config["size"]:
+        raise ValueError(
+            f"the config is for pictures of {config['size']} px, the array has {train.shape[-1]}"
+        )
+    recipe, history = train_gan(
+        config, train, validation[:MEASURED], options.run, evaluate_every=options.evaluate_every
+    )
+    if parallel.rank() == 0:
+        (options.run / "config.json").write_text(json.dumps(config, indent=2))
+        samples = recipe.samples if isinstance(recipe, Gan) else {}
+        for step, pictures in samples.items():
+            save_image(options.run / f"step-{step:06}.png", np.concatenate(pictures, axis=1))
+        print(json.dumps(history.rows[-1] if history.rows else {}))
+
+
+def _finetune(options: argparse.Namespace) -> None:
+    config = json.loads((options.config or CONFIGS / "finetune.json").read_text())
+    train, validation = _load_array(options.train), _load_array(options.validation)
+    recipe = build_fine_tuning(config, train, validation[:MEASURED], options.start)
+    if parallel.rank() == 0:
+        options.run.mkdir(parents=True, exist_ok=True)
+        # what export needs to build the network again
+        network = {"width": recipe.best.width, "size": train.shape[-1], "pictures": len(train)}
+        (options.run / "config.json").write_text(json.dumps(config | network, indent=2))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    every = options.evaluate_every
+    fit(recipe, config["steps"], run_dir=options.run, record_every=every, evaluate_every=every)
+    if parallel.rank() == 0:
+        start, best = recipe.start[recipe.monitor], recipe.best_value
+        print(f"best after {recipe.best_step} steps: {recipe.monitor} {best:.3f}, was {start:.3f}")
+
+
 def _averaged(run: Path) -> tuple[nn.Module, dict, dict]:
-    """The averaged network of a run, in evaluation mode, the run's config and its state."""
+    """The averaged network of a run, in evaluation mode, the run's config and its state.
+
+    Of a fine-tuning it is the best network.
+    """
     config = json.loads((run / "config.json").read_text())
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     network: nn.Module
@@ -159,7 +202,8 @@ def _averaged(run: Path) -> tuple[nn.Module, dict, dict]:
         network = ECCV16(config["width"], config["temperature"])
     else:
         network = SIGGRAPH17(config["width"])
-    network.load_state_dict(state["recipe"]["average"])
+    trained = state["recipe"]
+    network.load_state_dict(trained["best"] if "best" in trained else trained["average"])
     return network.eval(), config, state
 
 
@@ -234,6 +278,24 @@ def _parser() -> argparse.ArgumentParser:
         train.add_argument("--evaluate-every", type=int, default=500, help="steps")
         train.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
         train.set_defaults(run_command=_train)
+
+    tune = commands.add_parser("finetune", help="train a network further, on your pictures")
+    tune.add_argument("--train", type=Path, required=True, help="array made by prepare")
+    tune.add_argument("--validation", type=Path, required=True, help="likewise, other pictures")
+    tune.add_argument("--run", type=Path, required=True, help="folder for the checkpoint")
+    tune.add_argument("--config", type=Path, help="JSON; the course's own unless given")
+    tune.add_argument("--start", default="course", help="weights: a file, course or official")
+    tune.add_argument("--evaluate-every", type=int, default=10, help="steps")
+    tune.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    tune.set_defaults(run_command=_finetune)
+
+    gan = commands.add_parser("gan", help="train a U-Net by L1, then against a discriminator")
+    gan.add_argument("--train", type=Path, required=True, help="array made by prepare")
+    gan.add_argument("--validation", type=Path, required=True, help="likewise")
+    gan.add_argument("--run", type=Path, required=True, help="folder for all that it writes")
+    gan.add_argument("--config", type=Path, help="JSON; the course's own unless given")
+    gan.add_argument("--evaluate-every", type=int, default=500, help="steps")
+    gan.set_defaults(run_command=_gan)
 
     choose = commands.add_parser("choose", help="sweep size, softening and temperature of a run")
     choose.add_argument("--run", type=Path, required=True)

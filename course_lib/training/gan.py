@@ -5,9 +5,11 @@ with a discriminator. Without the first stage the discriminator would soon tell 
 knows nothing from photographs, and there would be little to learn from its judgement.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,9 @@ from course_lib.metrics import ab_error_curve, auc, mean_chroma, psnr
 from course_lib.models.layers import AB_NORM
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.unet import UNetGenerator
+from course_lib.models.weights import save_weights
 from course_lib.training import parallel
-from course_lib.training.loop import step_generator
+from course_lib.training.loop import History, fit, step_generator
 from course_lib.training.losses import adversarial_loss, discriminator_loss, l1_loss
 from course_lib.training.optim import MasterWeights, WeightAverage, cosine_rate
 from course_lib.training.supervised import (
@@ -216,6 +219,11 @@ class Gan:
         Steps taken to colourings (sample_count, H, W, 3) uint8 of the first validation pictures
         by the averaged weights: before the first step, and then every ``sample_every``. They
         are in the checkpoint.
+
+    Notes
+    -----
+    Under torchrun the numbers are those of one process with the joined batch, as with every
+    recipe, except for a generator with dropout: each process draws masks of its own.
     """
 
     def __init__(
@@ -231,8 +239,9 @@ class Gan:
         self.validation = validation
         self.batches = LabBatches(codes, settings)
         self.device = self.batches.device
+        # Averaged weights, with which a game often begins, come frozen.
         generator, discriminator = (
-            network.to(self.device, memory_format=torch.channels_last).train()
+            network.to(self.device, memory_format=torch.channels_last).train().requires_grad_(True)
             for network in (generator, discriminator)
         )
         self.generator = parallel.synchronize_normalization(generator)
@@ -344,3 +353,55 @@ class Gan:
         self.samples = {step: rgb.numpy() for step, rgb in state["samples"].items()}
         self.generator_weights.refresh()
         self.discriminator_weights.refresh()
+
+
+def train_gan(
+    config: dict[str, Any],
+    train: np.ndarray,
+    validation: np.ndarray,
+    run_dir: str | os.PathLike,
+    *,
+    evaluate_every: int | None = None,
+    progress: bool = True,
+) -> tuple[Reconstruction | Gan, History]:
+    """Both stages, as a config describes them; or what is left of them.
+
+    Parameters
+    ----------
+    config : dict
+        "width", "depth", "dropout" of the generator; "layers" of the discriminator, which has
+        the same width; "seed"; and the settings of the stages: "reconstruction" for `Settings`
+        and "game" for `GanSettings`. See ``configs/gan.json``.
+    train, validation : numpy.ndarray
+        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+    run_dir : path
+        Folder for the stages' checkpoints and histories, in "l1" and "gan", and for the trained
+        generator, "generator.safetensors". Called again after an interrupt, or after the
+        machine was switched off, the training goes on.
+    evaluate_every, progress
+        As in `loop.fit`.
+
+    Returns
+    -------
+    recipe : Reconstruction or Gan
+        The stage that it came to before it ended or was interrupted;
+        ``recipe.average.network`` is the trained generator.
+    history : History
+        Of that stage.
+    """
+    run_dir = Path(run_dir)
+    torch.manual_seed(config["seed"])
+    generator = UNetGenerator(config["width"], config["depth"], config["dropout"])
+    discriminator = PatchDiscriminator(config["width"], config["layers"])
+    stages = {"evaluate_every": evaluate_every, "progress": progress}
+    recipe = Reconstruction(generator, train, validation, Settings(**config["reconstruction"]))
+    steps = config["reconstruction"]["steps"]
+    history = fit(recipe, steps, run_dir=run_dir / "l1", **stages)
+    if history.rows and history.rows[-1]["step"] == steps:  # it was not interrupted
+        generator.load_state_dict(recipe.average.network.state_dict())
+        recipe = Gan(generator, discriminator, train, validation, GanSettings(**config["game"]))
+        history = fit(recipe, config["game"]["steps"], run_dir=run_dir / "gan", **stages)
+    if parallel.rank() == 0:
+        header = {"depth": str(config["depth"]), "input_size": str(validation.shape[-1])}
+        save_weights(run_dir / "generator.safetensors", recipe.average.network, header)
+    return recipe, history

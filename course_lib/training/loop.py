@@ -19,6 +19,7 @@ class Recipe(Protocol):
 
     A recipe's randomness must follow from the step's number alone (see `step_generator`), so
     that a run resumed from a checkpoint goes through the same numbers as one never stopped.
+    A recipe may have an attribute `finished`: the run ends as soon as it is true.
     """
 
     batch_size: int
@@ -187,7 +188,7 @@ def fit(
     last_save = time.monotonic()
     bar = tqdm(total=steps, initial=step, disable=silent, unit="step", mininterval=1)
     with bar, _stopped_by_learner():
-        while step < steps:
+        while step < steps and not getattr(recipe, "finished", False):
             start = time.monotonic()
             losses = recipe.train_step(step)
             seconds += time.monotonic() - start

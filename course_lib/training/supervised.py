@@ -237,7 +237,8 @@ class SupervisedRecipe(ABC):
         """One step of AdamW; see `loop.Recipe`."""
         s = self.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = cosine_rate(step, s.steps, s.rate, s.warmup)
+            # fine-tuning has groups with a factor each
+            group["lr"] = group.get("factor", 1.0) * cosine_rate(step, s.steps, s.rate, s.warmup)
         losses = self._compute(*self.batches(step), step)
         losses["loss"].backward()
         self.weights.collect()

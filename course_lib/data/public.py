@@ -1,0 +1,186 @@
+"""Larger public sets of photographs: fetched once, verified, unpacked.
+
+    python -m course_lib.data.public imagenette
+
+None of them ships with the course, and each keeps its own terms: Imagenette and Tiny ImageNet are
+parts of ImageNet, which is for research and teaching that is not commercial.
+
+The environment variables ``COURSE_OFFLINE`` and ``COURSE_CACHE`` are heeded as by
+`models.weights`.
+"""
+
+import argparse
+import shutil
+import sys
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+from course_lib.models.weights import cache_folder, download, is_offline
+
+
+class DatasetError(RuntimeError):
+    """A set of pictures cannot be fetched or unpacked; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A set of pictures that somebody publishes.
+
+    Attributes
+    ----------
+    address : str
+        Where the archive is.
+    md5 : str
+        Of the archive, in hexadecimal: what is publicly on record for these sets.
+    megabytes : int
+        What is to be downloaded, about.
+    description : str
+        What is in it.
+    """
+
+    address: str
+    md5: str
+    megabytes: int
+    description: str
+
+    @property
+    def file(self) -> str:
+        """The archive's name: the end of the address."""
+        return self.address.rsplit("/", 1)[-1]
+
+
+#: Where the checksums come from:
+#: imagenette, imagenette-320: torchvision, ``torchvision/datasets/imagenette.py``.
+#: tiny-imagenet: Avalanche, ``avalanche/benchmarks/datasets/tiny_imagenet``.
+#: caltech-101: torch for R (mlverse/torchvision), ``R/dataset-caltech.R``.
+PUBLIC_SETS = {
+    "imagenette": PublicSet(
+        "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz",
+        "e793b78cc4c9e9a4ccc0c1155377a412",
+        99,
+        "13,394 photographs of ten kinds of things, 160 pixels on the shorter side",
+    ),
+    "imagenette-320": PublicSet(
+        "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",
+        "3df6f0d01a2c9592104656642f5e78a3",
+        342,
+        "the same, 320 pixels on the shorter side",
+    ),
+    "tiny-imagenet": PublicSet(
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        "90528d7ca1a48142e341f4ef8d21d0de",
+        248,
+        "120,000 photographs of 200 kinds of things, 64 x 64 pixels",
+    ),
+    "caltech-101": PublicSet(
+        "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+        "3138e1922a9193bfa496528edbbc45d0",
+        137,
+        "9,144 photographs of 101 kinds of things, about 300 x 200 pixels",
+    ),
+}
+
+
+def fetch_dataset(name: str, *, progress: bool = True) -> Path:
+    """Download a public set of photographs, once, verify and unpack it.
+
+    Parameters
+    ----------
+    name : str
+        One of `PUBLIC_SETS`.
+    progress : bool
+        Show a progress bar while downloading.
+
+    Returns
+    -------
+    pathlib.Path
+        A folder in the cache folder, for `list_images`. If it was there already, the network is
+        not touched.
+
+    Raises
+    ------
+    ValueError
+        If no set has this name.
+    DatasetError
+        If the archive cannot be had or unpacked; the message says where to put it by hand.
+    """
+    if name not in PUBLIC_SETS:
+        raise ValueError(f"no set called {name!r}; there are {', '.join(PUBLIC_SETS)}")
+    public = PUBLIC_SETS[name]
+    archive = cache_folder() / public.file
+    folder = cache_folder() / name
+    if folder.is_dir():
+        return folder
+    if not (archive.is_file() and pooch.file_hash(str(archive), alg="md5") == public.md5):
+        if is_offline():
+            raise _failure(name, archive, "COURSE_OFFLINE forbids to download it")
+        reason = download(public.address, archive, "md5", public.md5, progress)
+        if reason is not None:
+            raise _failure(name, archive, f"{public.address}: {reason}")
+    try:
+        _unpack(archive, folder)
+    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{archive}: cannot be unpacked into {folder} ({error})") from None
+    return folder
+
+
+def _failure(name: str, archive: Path, why: str) -> DatasetError:
+    public = PUBLIC_SETS[name]
+    return DatasetError(
+        f"the pictures of {name} are not on this machine, and could not be fetched:\n"
+        f"  {why}\n"
+        f"To put them there by hand, fetch {public.address} (md5 {public.md5},\n"
+        f"about {public.megabytes} MB) elsewhere and save it as {archive}"
+    )
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive, and those in it; the folder appears when all of it is there."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of an earlier, interrupted try
+    _extract(archive, part)
+    # Caltech-101 is a tar archive in a zip archive. Names with a dot in front are macOS's notes.
+    for inner in part.rglob("*.tar.gz"):
+        if not inner.name.startswith("."):
+            _extract(inner, inner.parent)
+            inner.unlink()
+    part.replace(folder)
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(folder)  # keeps every member inside of the folder by itself
+        return
+    with tarfile.open(archive) as file:
+        for member in file.getmembers():
+            path = Path(member.name)
+            inside = not path.is_absolute() and ".." not in path.parts
+            if not (inside and (member.isfile() or member.isdir())):
+                raise tarfile.TarError(f"{member.name!r} is no file or folder inside the archive")
+        # The filter, too, keeps members inside. Older versions of Python lack it.
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        file.extractall(folder, **safe)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fetch a set and print its folder; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m course_lib.data.public")
+    parser.description = "fetch a public set of photographs, once, and print its folder"
+    parser.epilog = "; ".join(f"{key}: {one.description}" for key, one in PUBLIC_SETS.items())
+    parser.add_argument("name", choices=PUBLIC_SETS)
+    try:
+        print(fetch_dataset(parser.parse_args(arguments).name))
+    except DatasetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,361 @@
+import copy
+import json
+
+import jupytext
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lesson import build, defined_in
+from PIL import Image
+
+import course_lib as cl
+from course_lib import PatchDiscriminator, UNetGenerator
+from course_lib.checks import lesson_06 as check
+from course_lib.training.gan import Gan, GanSettings, ab_histogram_distance
+from course_lib.training.losses import adversarial_loss, discriminator_loss
+
+LESSON = "06_gan_training"
+EXERCISES = (
+    "losses_of_both",
+    "patch_side",
+    "discriminator_turn",
+    "higher_psnr",
+    "histogram_distance",
+)
+
+
+@pytest.fixture(scope="module")
+def solved():
+    return defined_in(LESSON)
+
+
+def test_solutions_pass(solved):
+    for name in EXERCISES:
+        result = getattr(check, name).grade(solved[name])
+        assert result.status == "ok", f"{name}: {result}"
+
+
+def test_stubs_are_to_do():
+    stub = defined_in(LESSON, solved=False)
+    for name in EXERCISES:
+        assert getattr(check, name).grade(stub[name]).status == "todo", name
+
+
+# What learners write is what the library does, on random input.
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds)
+def test_the_lessons_losses_are_the_librarys(solved, seed):
+    real, fake = torch.randn(2, 2, 1, 3, 4, generator=torch.Generator().manual_seed(seed)) * 4
+    judge, deceive = solved["losses_of_both"](real, fake)
+    assert torch.allclose(judge, discriminator_loss(real, fake))
+    assert torch.allclose(deceive, adversarial_loss(fake))
+
+
+@settings(max_examples=8, deadline=None)
+@given(layers=st.integers(1, 6))
+def test_the_lessons_patch_side_is_the_librarys(solved, layers):
+    chain = [(4, 2)] * layers + [(4, 1)] * 2
+    assert solved["patch_side"](chain) == PatchDiscriminator(0.02, layers).receptive_field
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, step=st.sampled_from([5.0, 10.0, 23.0]))
+def test_the_lessons_histogram_distance_is_the_librarys(solved, seed, step):
+    generator = np.random.default_rng(seed)
+    one, other = generator.uniform(-100, 100, (2, 3, 2, 5, 4))
+    mine = solved["histogram_distance"](one, other, step)
+    assert mine == pytest.approx(ab_histogram_distance(one, other, step))
+
+
+def test_the_lessons_two_turns_are_a_step_of_the_librarys_recipe(solved):
+    codes = np.random.default_rng(0).integers(90, 170, (4, 3, 16, 16), dtype=np.uint8)
+    torch.manual_seed(0)
+    options = GanSettings(
+        steps=10, batch_size=4, rate=1e-3, discriminator_rate=1e-3, l1_weight=10.0
+    )
+    options.precision = "float32"
+    generator = UNetGenerator(0.1, 3, dropout=0)
+    recipe = Gan(generator, PatchDiscriminator(0.1, 1), codes, codes, options)
+    one, other = copy.deepcopy(recipe.generator), copy.deepcopy(recipe.discriminator)
+    L, ab = recipe.batches(0)
+    # Both players of the recipe move at once: the lesson's generator meets the judge of before.
+    judge = copy.deepcopy(other)
+    optimizers = [
+        torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.5, 0.999), weight_decay=0.0)
+        for network in (one, other)
+    ]
+    loss = solved["discriminator_turn"](copy.deepcopy(one), other, optimizers[1], L, ab)
+    l1, deceive = solved["generator_turn"](one, judge, optimizers[0], L, ab)
+    found = recipe.train_step(0)
+    assert loss == pytest.approx(found["discriminator"], rel=1e-3)
+    assert l1 == pytest.approx(found["l1"], rel=1e-3)
+    assert deceive == pytest.approx(found["adversarial"], rel=1e-3)
+    for mine, theirs in ((one, recipe.generator), (other, recipe.discriminator)):
+        moved = [
+            (p - q).abs().mean().item()
+            for p, q in zip(mine.parameters(), theirs.parameters(), strict=True)
+        ]
+        assert max(moved) < 2e-4  # a step of AdamW moves a weight by 1e-3 at first
+
+
+def test_the_cell_for_a_gpu_trains_on_a_public_set(tmp_path, monkeypatch):
+    """The lesson never runs it. Here it runs: small pictures, a small network, a few steps."""
+    photos = tmp_path / "set" / "train"
+    photos.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for i in range(60):
+        picture = generator.integers(0, 255, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(photos / f"{i}.png")
+    config = {"width": 0.03, "depth": 3, "dropout": 0.5, "layers": 1, "seed": 0}
+    config["reconstruction"] = {"steps": 1, "batch_size": 4, "size": 32}
+    config["game"] = {"steps": 2, "batch_size": 4, "size": 32}
+    (tmp_path / "gan.json").write_text(json.dumps(config))
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("course_lib.training.__main__.CONFIGS", tmp_path)
+    monkeypatch.setattr("course_lib.data.public.fetch_dataset", lambda name: tmp_path / "set")
+    cells = jupytext.read(build.SOURCES / f"{LESSON}.py").cells
+    (cell,) = (c.source for c in cells if c.cell_type == "code" and "PROFILE =" in c.source)
+    names = {"cl": cl, "np": np}
+    exec(cell.replace('PROFILE = "laptop"', 'PROFILE = "gpu"'), names)
+    assert names["history"].rows[-1]["step"] == 2
+    assert names["parts"]["train"].shape[1:] == (3, 144, 144)
+    assert (
+        len(names["parts"]["train"]) + len(names["parts"]["validation"]) < 60
+    )  # some are for tests
+    assert (tmp_path / "out" / "gan-imagenette" / "generator.safetensors").exists()
+
+
+# Wrong answers.
+
+entropy = F.binary_cross_entropy_with_logits
+
+
+def ones(x):
+    return torch.ones_like(x)
+
+
+def zeros(x):
+    return torch.zeros_like(x)
+
+
+def judge_of(real, fake):
+    return (entropy(real, ones(real)) + entropy(fake, zeros(fake))) / 2
+
+
+def deceive_of(fake):
+    return entropy(fake, ones(fake))
+
+
+def through_sigmoid(real, fake):
+    real, fake = real.sigmoid(), fake.sigmoid()
+    return judge_of(real, fake), deceive_of(fake)
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (through_sigmoid, "the logits themselves"),
+        (lambda r, f: (judge_of(r, f) * 2, deceive_of(f)), "Divide by 2"),
+        (lambda r, f: (judge_of(f, r), deceive_of(f)), "targets are exchanged"),
+        (lambda r, f: (deceive_of(f), judge_of(r, f)), "changed places"),
+        (lambda r, f: (judge_of(r, f), entropy(f, zeros(f))), "found out"),
+        (lambda r, f: (judge_of(r, f), -entropy(f, zeros(f))), "flat where"),
+        (lambda r, f: (judge_of(r, f), entropy(r, ones(r))), "only sees its own"),
+        (lambda r, f: (entropy(r, ones(r)), deceive_of(f)), "photographs ones only"),
+        (lambda r, f: (entropy(f, zeros(f)) / 2, deceive_of(f)), "made-up ones only"),
+        (lambda r, f: (judge_of(r, f), deceive_of(f) / 2), "not halved"),
+        (lambda r, f: (judge_of(r, f), f), "single number"),
+        (lambda r, f: judge_of(r, f), "two losses"),
+        (lambda r, f: None, "return"),
+    ],
+)
+def test_wrong_losses(answer, advice):
+    result = check.losses_of_both.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+def chain(layers, order=reversed, grow=lambda side, k, s: (side - 1) * s + k):
+    side = 1
+    for kernel, stride in order(layers):
+        side = grow(side, kernel, stride)
+    return side
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (lambda layers: chain(layers, order=list), "from the last to the first"),
+        (lambda layers: chain(layers, grow=lambda n, k, s: n * s + k), "n - 1 strides"),
+        (lambda layers: sum(k for k, _ in layers), "as if no layer had a stride"),
+        (lambda layers: sum(k - 1 for k, _ in layers) + 1, "as if no layer had a stride"),
+        (lambda layers: int(np.prod([s for _, s in layers])), "how far apart"),
+        (lambda layers: 70, "expected 34"),
+        (lambda layers: chain(layers) + 1, "side = (side - 1) * stride + kernel"),
+        (lambda layers: None, "return"),
+        (lambda layers: [chain(layers)], "expected shape"),
+    ],
+)
+def test_wrong_patch_sides(answer, advice):
+    result = check.patch_side.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+def turn(
+    generator,
+    discriminator,
+    optimizer,
+    L,
+    ab,
+    *,
+    detach=True,
+    swap=False,
+    loss_of=discriminator_loss,
+    blind=False,
+    clear=True,
+    step=True,
+    detach_real=False,
+    detach_logits=False,
+):
+    if clear:
+        optimizer.zero_grad()
+    made = generator(L)
+    made = made.detach() if detach else made
+    seen = L * 0 if blind else L
+    real, fake = discriminator(seen, ab), discriminator(seen, made)
+    real = real.detach() if detach_real else real
+    fake = fake.detach() if detach_logits else fake
+    loss = loss_of(fake, real) if swap else loss_of(real, fake)
+    if loss.requires_grad:
+        loss.backward()
+    if step:
+        optimizer.step()
+    return loss.item()
+
+
+def without_gradient(generator, discriminator, optimizer, L, ab):
+    with torch.no_grad():
+        made = generator(L)
+        loss = discriminator_loss(discriminator(L, ab), discriminator(L, made))
+    optimizer.zero_grad()
+    optimizer.step()
+    return loss.item()
+
+
+def both_learn(generator, discriminator, optimizer, L, ab):
+    everything = [*generator.parameters(), *discriminator.parameters()]
+    optimizer = torch.optim.SGD(everything, lr=0.1)
+    return turn(generator, discriminator, optimizer, L, ab, detach=False)
+
+
+def squashed(real, fake):
+    return discriminator_loss(real.sigmoid(), fake.sigmoid())
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (lambda *a: turn(*a, swap=True), "Photographs go first"),
+        (lambda *a: turn(*a, loss_of=squashed), "only one line"),
+        (lambda *a: turn(*a, blind=True), "not conditional"),
+        (lambda *a: turn(*a, clear=False), "zero_grad"),
+        (lambda *a: turn(*a, step=False), "did not move"),
+        (lambda *a: turn(*a, detach_logits=True), "did not take the step"),
+        (lambda *a: turn(*a, detach_real=True), "did not take the step"),
+        (without_gradient, "did not move"),
+        (both_learn, "weights have changed"),
+        (lambda *a: None, "return"),
+    ],
+)
+def test_wrong_turns(answer, advice):
+    result = check.discriminator_turn.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+def test_a_gradient_that_reaches_the_generator_is_still_to_do():
+    result = check.discriminator_turn.grade(lambda *a: turn(*a, detach=False))
+    assert result.status == "todo" and "generator's gradients" in result.message
+
+
+def test_other_right_turns():
+    def no_grad(generator, discriminator, optimizer, L, ab):
+        with torch.no_grad():
+            made = generator(L)
+        logits = discriminator(torch.cat([L, L]), torch.cat([ab, made]))
+        loss = discriminator_loss(*logits.chunk(2))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    for answer in (no_grad, turn):
+        result = check.discriminator_turn.grade(answer)
+        assert result.status == "ok", result
+
+
+def test_the_check_leaves_random_numbers_alone(solved):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    check.discriminator_turn.grade(solved["discriminator_turn"])
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [("L1 + GAN", "farther from the truth"), ("GAN", "answer with one of"), (1, "got 1")],
+)
+def test_wrong_predictions(answer, advice):
+    result = check.higher_psnr.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+def shares_of(ab, step=10.0, normalize=True):
+    edges = np.arange(-115.0, 115.0 + step, step)
+    a, b = np.moveaxis(ab, 1, 0).reshape(2, -1)
+    counts = np.histogram2d(a, b, bins=(edges, edges))[0]
+    return counts / counts.sum() if normalize else counts
+
+
+def distance(one, other, step=10.0, factor=0.5, normalize=True):
+    return (
+        np.abs(shares_of(one, step, normalize) - shares_of(other, step, normalize)).sum() * factor
+    )
+
+
+def marginal(one, other, step=10.0):
+    apart = [np.abs(shares_of(one).sum(i) - shares_of(other).sum(i)).sum() for i in (0, 1)]
+    return sum(apart) / 4
+
+
+def blind_to_pairs(one, other, step=10.0):
+    edges = np.arange(-115.0, 115.0 + step, step)
+    counts = [np.histogram(ab, edges)[0] / ab.size for ab in (one, other)]
+    return np.abs(counts[0] - counts[1]).sum() / 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (lambda *a, **o: distance(*a, **o, factor=1), "Take half of the sum"),
+        (lambda *a, **o: distance(*a, **o, normalize=False), "in 0..1"),
+        (lambda a, b, step=10.0: 1 - np.minimum(shares_of(a), shares_of(b)).sum(), "step=5"),
+        (lambda a, b, step=10.0: np.abs(a - b).mean() / 255, "not pixel with pixel"),
+        (lambda a, b, step=10.0: np.minimum(shares_of(a), shares_of(b)).sum(), "in common"),
+        (blind_to_pairs, "counted in pairs"),
+        (marginal, "counted in pairs"),
+        (lambda *a, **o: distance(*a, **o) ** 0.5, "over all cells"),
+        (lambda *a, **o: np.array([distance(*a, **o)]), "expected shape"),
+        (lambda *a, **o: None, "return"),
+    ],
+)
+def test_wrong_histogram_distances(answer, advice):
+    result = check.histogram_distance.grade(answer)
+    assert result.status == "try again" and advice in result.message, result

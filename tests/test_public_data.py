@@ -1,0 +1,210 @@
+"""Public sets of photographs, from a server on this machine with a small made-up archive."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import course_lib as cl
+from course_lib.data import public
+from course_lib.data.public import PUBLIC_SETS, DatasetError, PublicSet, fetch_dataset, main
+
+
+def picture():
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def tar(members, mode="w:gz"):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as file:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, str):  # a link to somewhere
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                file.addfile(member)
+            else:
+                member.size = len(content)
+                file.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+GOOD = tar({"set/train/a.JPEG": picture(), "set/val/b.JPEG": picture(), "set/labels.csv": b"a"})
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        if "missing" in self.path:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.content)))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.requests, server.cache = [], tmp_path / "cache"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("COURSE_CACHE", str(server.cache))
+        monkeypatch.delenv("COURSE_OFFLINE", raising=False)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def publish(monkeypatch, server, content=GOOD, name="tiny.tgz", promised=None):
+    server.content = content
+    digest = hashlib.md5(content if promised is None else promised).hexdigest()
+    address = f"http://127.0.0.1:{server.server_port}/{name}"
+    monkeypatch.setitem(PUBLIC_SETS, "tiny", PublicSet(address, digest, 1, "two pictures"))
+    return PUBLIC_SETS["tiny"]
+
+
+def in_cache(server):
+    return sorted(path.name for path in server.cache.iterdir()) if server.cache.exists() else []
+
+
+def failure():
+    with pytest.raises(DatasetError) as caught:
+        fetch_dataset("tiny", progress=False)
+    return str(caught.value)
+
+
+def test_every_set_has_an_address_and_a_checksum():
+    for one in PUBLIC_SETS.values():
+        assert one.address.startswith("http") and one.file.endswith((".tgz", ".zip"))
+        assert len(one.md5) == 32 and int(one.md5, 16) >= 0
+    assert len({one.md5 for one in PUBLIC_SETS.values()}) == len(PUBLIC_SETS)
+
+
+def test_a_set_is_fetched_verified_and_unpacked_once(server, monkeypatch, capfd):
+    publish(monkeypatch, server)
+    folder = fetch_dataset("tiny", progress=False)
+    assert folder == server.cache / "tiny"
+    names = [path.relative_to(folder).as_posix() for path in cl.list_images(folder)]
+    assert names == ["set/train/a.JPEG", "set/val/b.JPEG"]
+    assert cl.load_image(cl.list_images(folder)[0]).shape == (8, 8, 3)
+    assert fetch_dataset("tiny", progress=False) == folder
+    assert server.requests == ["/tiny.tgz"] and in_cache(server) == ["tiny", "tiny.tgz"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_progress_bar_is_shown_and_the_command_prints_the_folder(server, monkeypatch, capfd):
+    publish(monkeypatch, server)
+    assert main(["tiny"]) == 0
+    captured = capfd.readouterr()
+    assert "100%" in captured.err
+    assert captured.out.splitlines() == [str(server.cache / "tiny")]
+    publish(monkeypatch, server, name="missing.tgz")
+    monkeypatch.setenv("COURSE_CACHE", str(server.cache / "other"))
+    assert main(["tiny"]) == 1
+    assert "no such file on the server (404)" in capfd.readouterr().err
+
+
+def test_a_wrong_checksum_is_refused(server, monkeypatch):
+    one = publish(monkeypatch, server, promised=b"something else")
+    message = failure()
+    assert f"{one.address}: wrong md5: got {hashlib.md5(GOOD).hexdigest()}" in message
+    assert f"fetch {one.address} (md5 {one.md5}" in message
+    assert f"save it as {server.cache / 'tiny.tgz'}" in message
+    assert in_cache(server) == []
+
+
+def test_offline_the_server_is_never_asked_and_the_way_by_hand_works(server, monkeypatch):
+    publish(monkeypatch, server)
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    message = failure()
+    assert "COURSE_OFFLINE forbids" in message
+    assert f"save it as {server.cache / 'tiny.tgz'}" in message
+    assert server.requests == [] and in_cache(server) == []
+    server.cache.mkdir()
+    (server.cache / "tiny.tgz").write_bytes(GOOD)
+    assert len(cl.list_images(fetch_dataset("tiny"))) == 2
+    assert server.requests == []
+
+
+def test_a_damaged_archive_in_the_cache_is_replaced(server, monkeypatch):
+    publish(monkeypatch, server)
+    server.cache.mkdir()
+    (server.cache / "tiny.tgz").write_bytes(GOOD[:-1])
+    assert len(cl.list_images(fetch_dataset("tiny", progress=False))) == 2
+    assert server.requests == ["/tiny.tgz"]
+
+
+def test_an_archive_in_an_archive_is_unpacked_too(server, monkeypatch):
+    inner = tar({"things/a.jpg": picture()})
+    content = zipped({"all/things.tar.gz": inner, "__MACOSX/all/._things.tar.gz": b"notes"})
+    publish(monkeypatch, server, content, "tiny.zip")
+    folder = fetch_dataset("tiny", progress=False)
+    names = [path.relative_to(folder).as_posix() for path in cl.list_images(folder)]
+    assert names == ["all/things/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"../outside.jpg": b"x"},
+        {"/tmp/course-lib-outside.jpg": b"x"},
+        {"inside/../../outside.jpg": b"x"},
+        {"link": "../../outside"},
+    ],
+)
+def test_nothing_is_unpacked_outside_of_the_folder(server, monkeypatch, tmp_path, members):
+    publish(monkeypatch, server, tar(members))
+    assert "is no file or folder inside the archive" in failure()
+    assert in_cache(server) == ["tiny.tgz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_a_zip_archive_cannot_reach_outside_either(server, monkeypatch, tmp_path):
+    content = zipped({"../outside.jpg": picture()})
+    publish(monkeypatch, server, content, "tiny.zip")
+    folder = fetch_dataset("tiny", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert [path.parent for path in cl.list_images(folder)] == [folder]
+
+
+def test_an_interrupted_unpacking_is_taken_up_afresh(server, monkeypatch):
+    publish(monkeypatch, server)
+    extract = public._extract
+
+    def interrupted(archive, folder):
+        extract(archive, folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(public, "_extract", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_dataset("tiny", progress=False)
+    assert not (server.cache / "tiny").exists()
+    monkeypatch.setattr(public, "_extract", extract)
+    assert len(cl.list_images(fetch_dataset("tiny", progress=False))) == 2
+    assert in_cache(server) == ["tiny", "tiny.tgz"]
+
+
+def test_a_set_that_nobody_knows():
+    with pytest.raises(ValueError, match="no set called 'imagenet'; there are imagenette"):
+        fetch_dataset("imagenet")
