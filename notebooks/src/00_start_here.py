@@ -252,11 +252,11 @@ print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
 # | [04 SIGGRAPH17](04_siggraph17.ipynb) | shortcuts, and a network that listens to hints | 85 |
 # | [05 Inference](05_inference.ipynb) | any photograph, whole folders, filters, measures, failures | 75 |
 # | [06 A small GAN training run](06_gan_training.ipynb) | generator against discriminator: the game, its curves, its failures | 85 |
-# | 07 Transfer learning | a trained network learns a new domain, and forgets; being written | |
+# | [07 Transfer learning](07_transfer_learning.ipynb) | a trained network learns a new domain, and forgets | 100 |
 #
 # The lessons build on each other, but not strictly. Whoever only wants to colour photographs can go
 # straight to lesson 05. Lessons 03 and 04 open the networks
-# and need 02; lesson 06 trains networks of your own.
+# and need 02; lesson 06 trains networks of your own, and 07 teaches a trained one your photographs.
 #
 # ## Summary
 #

@@ -746,7 +746,14 @@ def play(network=None, seed=0, **changes):
 
 # %% tags=["nbval-ignore-output"]
 before = measure_colouring(after_l1, held_out)
-games = [play(seed=seed) for seed in (0, 1, 2)]
+games = [play(seed=0)]
+print("seed 0: chroma {chroma:.1f}".format(**games[0][1].rows[-1]))
+
+# %% [markdown]
+# A number, and by itself it says little. Two more:
+
+# %% tags=["nbval-ignore-output"]
+games += [play(seed=1), play(seed=2)]
 seeds = [record.rows[-1] for _, record in games]
 for seed, row in enumerate(seeds):
     print(f"seed {seed}: chroma {row['chroma']:.1f}, histogram distance {row['histogram']:.2f}")
@@ -788,7 +795,7 @@ assert max(row["histogram"] for row in seeds) < before["histogram"]
 #   factor 110.
 
 
-# %% tags=["nbval-ignore-output"]
+# %%
 class Forgetful(cl.UNetGenerator):
     """A generator whose author forgot the factor 110."""
 
@@ -796,16 +803,18 @@ class Forgetful(cl.UNetGenerator):
         return super().forward(L) / 110
 
 
+# %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
 unprepared = cl.UNetGenerator(width=0.25, depth=6, dropout=0)
-forgetful = Forgetful(width=0.25, depth=6, dropout=0)
-forgetful.load_state_dict(after_l1.state_dict())
 broken = {
     "as it should be": games[0],
     "D too strong": play(unprepared, discriminator_rate=3e-3, rate=5e-5),
-    "no L1": play(l1_weight=0),
-    "wrong scale": play(forgetful),
 }
+
+# %% tags=["nbval-ignore-output"]
+forgetful = Forgetful(width=0.25, depth=6, dropout=0)
+forgetful.load_state_dict(after_l1.state_dict())
+broken |= {"no L1": play(l1_weight=0), "wrong scale": play(forgetful)}
 
 # %% [markdown]
 # First the curves. Try to tell from them alone which game went wrong, and how.

@@ -1,0 +1,303 @@
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lesson import defined_in
+
+from course_lib.checks import lesson_07 as check
+from course_lib.models.eccv16 import ECCV16
+from course_lib.training.classification import Classification, ClassificationSettings
+from course_lib.training.finetune import TRUNK, FineTuning, freeze, hold_out
+
+EXERCISES = ("load_backbone", "freeze_blocks", "forgets_more", "best_and_stop", "split_files")
+
+
+@pytest.fixture(scope="module")
+def solved():
+    return defined_in("07_transfer_learning")
+
+
+def test_solutions_pass(solved):
+    for name in EXERCISES:
+        result = getattr(check, name).grade(solved[name])
+        assert result.status == "ok", f"{name}: {result}"
+
+
+def test_stubs_are_to_do():
+    stub = defined_in("07_transfer_learning", solved=False)
+    for name in EXERCISES:
+        assert getattr(check, name).grade(stub[name]).status == "todo", name
+
+
+# What learners write is what the library does.
+
+
+def test_the_lessons_freezing_is_the_librarys(solved):
+    mine, theirs = ECCV16(0.05).train(), ECCV16(0.05).train()
+    solved["freeze_blocks"](mine, TRUNK[2:5])
+    freeze(theirs, TRUNK[2:5])
+    pairs = zip(mine.parameters(), theirs.parameters(), strict=True)
+    assert all(one.requires_grad == two.requires_grad for one, two in pairs)
+    modes = zip(mine.modules(), theirs.modules(), strict=True)
+    assert all(one.training == two.training for one, two in modes)
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    codes = np.random.default_rng(0).integers(90, 170, (4, 3, 16, 16), dtype=np.uint8)
+    torch.manual_seed(0)
+    options = ClassificationSettings(steps=1, batch_size=4, precision="float32")
+    return Classification(ECCV16(0.05), codes, codes, options)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    losses=st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0]), min_size=1, max_size=9),
+    patience=st.integers(1, 4),
+)
+def test_the_lessons_rule_is_the_librarys(solved, recipe, losses, patience):
+    measured = iter(losses)
+    recipe.evaluate = lambda: {"mine": next(measured)}
+    tuning = FineTuning(recipe, monitor="mine", patience=patience)
+    for step, count in enumerate(range(2, len(losses) + 1), 1):
+        if tuning.finished:
+            break
+        tuning._step = step
+        tuning.evaluate()
+        best, stop = solved["best_and_stop"](losses[:count], patience)
+        assert (tuning.best_step, tuning.finished) == (best, stop)
+
+
+@given(count=st.integers(2, 60), share=st.floats(0.05, 0.95), seed=st.integers(0, 1000))
+def test_the_lessons_split_has_the_sizes_of_the_librarys(solved, count, share, seed):
+    train, held_out = solved["split_files"](list(range(count)), share, seed)
+    theirs = hold_out(count, share, seed)
+    assert (len(train), len(held_out)) == (len(theirs[0]), len(theirs[1]))
+    assert sorted(train + held_out) == list(range(count))
+
+
+# Wrong answers.
+
+
+def backbone(path, width, temperature, *, strict=True, strip="module.", mode="eval"):
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=True)
+    state = {key.removeprefix(strip): value for key, value in state.items()}
+    network.load_state_dict(state, strict=strict)
+    return network.eval() if mode == "eval" else network
+
+
+def cut_always(path, width, temperature):
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict({key[7:]: value for key, value in state.items()}, strict=False)
+    return network.eval()
+
+
+def only_weights(path, width, temperature):
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=True)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(state.get(name, state.get(f"module.{name}")))
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (lambda *a: backbone(*a, strict=False), "lacks an entry"),
+        (lambda *a: backbone(*a, mode="train"), "training mode"),
+        (lambda *a: backbone(*a, strip="model"), "your code stopped"),
+        (lambda path, width, temperature: backbone(path, width, 1.0), "temperature is 1.0"),
+        (cut_always, "without the prefix"),
+        (only_weights, "with the prefix"),
+        (lambda *a: backbone(*a).state_dict(), "expected an ECCV16"),
+        (lambda *a: None, "return"),
+    ],
+)
+def test_wrong_ways_to_load(answer, advice):
+    result = check.load_backbone.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda path, width, temperature: ECCV16(width, temperature).eval(),
+        lambda *a: backbone(*a, strip="nothing", strict=False),
+    ],
+)
+def test_a_backbone_without_its_weights_is_still_to_do(answer):
+    result = check.load_backbone.grade(answer)
+    assert result.status == "todo" and "not one of its entries" in result.message
+
+
+def parts(network, names):
+    return [network.get_submodule(name) for name in names]
+
+
+def attribute_only(network, names):
+    for part in parts(network, names):
+        part.requires_grad = False
+        part.eval()
+
+
+def gradients_only(network, names):
+    for part in parts(network, names):
+        part.requires_grad_(False)
+
+
+def still_only(network, names):
+    for part in parts(network, names):
+        part.eval()
+
+
+def everything(network, names):
+    network.requires_grad_(False).eval()
+
+
+def all_still(network, names):
+    gradients_only(network, names)
+    network.eval()
+
+
+def first_only(network, names):
+    network.get_submodule(names[0]).requires_grad_(False).eval()
+
+
+def normalization_only(network, names):
+    gradients_only(network, names)
+    for part in parts(network, names):
+        for module in part.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+
+
+def zeroed(network, names):
+    for part in parts(network, names):
+        for parameter in part.parameters():
+            parameter.data.zero_()
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (attribute_only, "gives the block an attribute"),
+        (gradients_only, "running averages"),
+        (still_only, "still ask for gradients"),
+        (everything, "nothing would learn"),
+        (all_still, "not named is in evaluation mode"),
+        (first_only, "still ask for gradients"),
+        (normalization_only, "dropout"),
+        (zeroed, "changed values"),
+        (lambda network, names: None, "still ask for gradients"),
+    ],
+)
+def test_wrong_ways_to_freeze(answer, advice):
+    result = check.freeze_blocks.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [("frozen", "Run on"), ("both", "answer with one of"), (1, "answer with one of")],
+)
+def test_wrong_predictions(answer, advice):
+    result = check.forgets_more.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+def lowest(losses):
+    return min(range(len(losses)), key=losses.__getitem__)
+
+
+def after(losses, patience, best=lowest, extra=0):
+    return best(losses), len(losses) - 1 - best(losses) >= patience + extra
+
+
+def counted_in_all(losses, patience):
+    worse = sum(loss >= min(losses[:i]) for i, loss in enumerate(losses) if i)
+    return lowest(losses), worse >= patience
+
+
+def rising(losses, patience):
+    rises = 0
+    for before, now in pairwise(losses):
+        rises = rises + 1 if now >= before else 0
+    return lowest(losses), rises >= patience
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (lambda z, p: after(z, p, lambda x: int(np.argmax(x))), "better when lower"),
+        (counted_in_all, "in a row"),
+        (rising, "Compare with the best so far"),
+        (lambda z, p: after(z, p, extra=1), "one measurement too late"),
+        (lambda z, p: after(z, p, lambda x: len(x) - 1 - lowest(x[::-1])), "no progress"),
+        (lambda z, p: after(z, p, extra=-1), "expected (0, False)"),
+        (lambda z, p: (min(z), after(z, p)[1]), "by its index"),
+        (lambda z, p: after(z, p)[::-1], "True or False"),
+        (lambda z, p: after(z, p)[1], "two values"),
+        (lambda z, p: None, "return"),
+    ],
+)
+def test_wrong_rules(answer, advice):
+    result = check.best_and_stop.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+def split(paths, share, seed, *, rng=np.random.default_rng, least=1):
+    order = rng(seed).permutation(len(paths))
+    count = min(len(paths) - least, max(least, round(share * len(paths))))
+    return [paths[i] for i in order[count:]], [paths[i] for i in order[:count]]
+
+
+def two_draws(paths, share, seed):
+    rng = np.random.default_rng(seed)
+    count = round(share * len(paths))
+    train = rng.choice(len(paths), len(paths) - count, replace=False)
+    return [paths[i] for i in train], [paths[i] for i in rng.permutation(len(paths))[:count]]
+
+
+def in_order(paths, share, seed):
+    count = max(1, round(share * len(paths)))
+    return paths[count:], paths[:count]
+
+
+def one_lost(paths, share, seed):
+    train, held_out = split(paths, share, seed)
+    return train[1:], held_out
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (two_draws, "on both sides"),
+        (lambda p, share, seed: (p, split(p, share, seed)[1]), "on both sides"),
+        (in_order, "at one end"),
+        (lambda *a: split(*a, rng=lambda seed: np.random.default_rng()), "with one seed"),
+        (lambda *a: split(*a, rng=lambda seed: np.random.default_rng(0)), "every seed"),
+        (lambda *a: split(*a)[::-1], "exchanged"),
+        (lambda *a: split(*a, least=0), "one side is empty"),
+        (one_lost, "none may be lost"),
+        (lambda p, share, seed: split(list(range(len(p))), share, seed), "paths themselves"),
+        (lambda *a: split(*a)[0], "two lists"),
+        (lambda *a: None, "return"),
+    ],
+)
+def test_wrong_ways_to_split(answer, advice):
+    result = check.split_files.grade(answer)
+    assert result.status == "try again" and advice in result.message, result
+
+
+def test_the_checks_read_no_files_of_the_learner(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert check.split_files.grade(split).status == "ok"
+    assert check.load_backbone.grade(backbone).status == "ok"
+    assert not list(Path().iterdir())
