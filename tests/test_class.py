@@ -4,20 +4,26 @@
 release assignments and grade submissions, as a teacher would.
 """
 
+import copy
+import inspect
 import json
+import random
 import re
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import jupytext
 import nbformat
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from lesson import NOTEBOOKS, build, defined_in
 
 from course_lib.lab import XYZ_FROM_RGB
+from course_lib.models.eccv16 import ECCV16
 
 sys.path.insert(0, str(NOTEBOOKS))
 import make_class
@@ -103,36 +109,278 @@ def test_hidden_tests_pass_the_solution_whatever_they_draw(lesson, name, answers
 
 
 def asked(arguments, options):
-    """What a function was called with, to the bit."""
+    """What a function was called with, to the bit; networks and files by their kind and name."""
 
     def content(value):
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return tuple(map(content, value))
         if isinstance(value, np.ndarray | torch.Tensor):
             array = np.asarray(value)
             return array.shape, array.dtype.str, array.tobytes()
-        return value
+        if isinstance(value, torch.nn.Module | torch.optim.Optimizer):
+            return type(value)
+        return value.name if isinstance(value, Path) else value
 
-    return tuple(map(content, arguments)), tuple((k, content(v)) for k, v in options.items())
+    return content(arguments), tuple((k, content(v)) for k, v in options.items())
 
 
 @each_hidden_test
 def test_hidden_tests_find_an_answer_that_knows_the_check_by_heart(lesson, name, answers):
     (answer,) = answers
     function, stub = (defined(lesson, solved=solved)[answer] for solved in (True, False))
-    known = {}
+    known = set()
 
     def learn(*arguments, **options):
-        return known.setdefault(asked(arguments, options), function(*arguments, **options))
+        known.add(asked(arguments, options))
+        return function(*arguments, **options)
 
     def parrot(*arguments, **options):
-        answer = known.get(asked(arguments, options))
-        return stub(*arguments, **options) if answer is None else answer
+        knows = asked(arguments, options) in known
+        return (function if knows else stub)(*arguments, **options)
 
     check = check_of(lesson, name)
     assert check.grade(learn).status == check.grade(parrot).status == "ok"
     with pytest.raises((AssertionError, NotImplementedError)):
         hidden_test(lesson, name)(parrot)
+
+
+# Wrong answers, most of which are right on the check's own input.
+
+
+def in_batch_mode(function):
+    """The decoder with running averages that follow the maps."""
+
+    def decode(net, *maps):
+        return function(copy.deepcopy(net).train(), *maps)
+
+    return decode
+
+
+def corner_of_the_pixel(function):
+    def to_tensors(hints, *sizes):
+        moved = [(row - 0.5, column - 0.5, colour) for row, column, colour in hints]
+        return function(moved, *sizes)
+
+    return to_tensors
+
+
+def gray_but_not_black(function):
+    """Takes what is black for no paint."""
+
+    def from_layer(layer):
+        return function(np.where(layer[..., :3].any(axis=2, keepdims=True), layer, 0))
+
+    return from_layer
+
+
+def over_all_pictures(function):
+    """Takes the gain of the mean error for the mean of the gains."""
+
+    def gain_curve(pictures, hints, counts, colour):
+        def level(n):
+            errors = [
+                (colour(truth, given[:n]).astype(float) - truth) ** 2
+                for truth, given in zip(pictures, hints, strict=True)
+            ]
+            return 10 * np.log10(255**2 / np.mean([error.mean() for error in errors]))
+
+        return np.array([level(n) - level(0) for n in counts])
+
+    return gain_curve
+
+
+def probability_first(function):
+    def losses_of_both(real, fake):
+        real, fake, entropy = real.sigmoid(), fake.sigmoid(), F.binary_cross_entropy
+        one, zero = torch.ones_like(real), torch.zeros_like(real)
+        return (entropy(real, one) + entropy(fake, zero)) / 2, entropy(fake, one)
+
+    return losses_of_both
+
+
+def strides_of_two(function):
+    return lambda layers: function([(kernel, min(stride, 2)) for kernel, stride in layers])
+
+
+def generator_stopped(function):
+    def discriminator_turn(generator, *rest):
+        return function(generator.requires_grad_(False), *rest)
+
+    return discriminator_turn
+
+
+def shares_of_one_size(function):
+    """Divides the second set's counts by the first one's pixels in a picture."""
+
+    def histogram_distance(predicted, true, step=10.0):
+        edges, pixels = np.arange(-115.0, 115.0 + step, step), predicted[0, 0].size
+        shares = []
+        for ab in (predicted, true):
+            a, b = np.moveaxis(ab, 1, 0).reshape(2, -1)
+            shares.append(np.histogram2d(a, b, bins=(edges, edges))[0] / len(ab) / pixels)
+        return np.abs(shares[0] - shares[1]).sum() / 2
+
+    return histogram_distance
+
+
+def biases_may_be_lacking(function):
+    def load_backbone(path, width, temperature):
+        network = ECCV16(width, temperature)
+        state = torch.load(path, weights_only=True)
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+        lacking = network.load_state_dict(state, strict=False).missing_keys
+        if any(not name.endswith("bias") for name in lacking):
+            raise KeyError(lacking)
+        return network.eval()
+
+    return load_backbone
+
+
+def names_that_begin_alike(function):
+    def freeze_blocks(network, names):
+        children = [name for name, _ in network.named_children()]
+        function(network, [child for child in children if child.startswith(tuple(names))])
+
+    return freeze_blocks
+
+
+def at_most_a_hundred(function):
+    def best_and_stop(losses, patience):
+        index, lowest = 0, 100.0
+        for i, loss in enumerate(losses):
+            if loss < lowest:
+                index, lowest = i, loss
+        return index, len(losses) - 1 - index >= patience
+
+    return best_and_stop
+
+
+def rounded_down(function):
+    def split_files(paths, share, seed):
+        order = np.random.default_rng(seed).permutation(len(paths))
+        count = min(len(paths) - 1, max(1, int(share * len(paths))))
+        return [paths[i] for i in order[count:]], [paths[i] for i in order[:count]]
+
+    return split_files
+
+
+def one_piece(function):
+    def split_files(paths, share, seed):
+        start = int(np.random.default_rng(seed).integers(len(paths)))
+        turned = paths[start:] + paths[:start]
+        count = min(len(paths) - 1, max(1, round(share * len(paths))))
+        return turned[count:], turned[:count]
+
+    return split_files
+
+
+@pytest.mark.parametrize(
+    ("lesson", "name", "spoil", "message"),
+    [
+        ("04_siggraph17", "decode", in_batch_mode, "the network's own answer"),
+        ("04_siggraph17", "to_tensors", corner_of_the_pixel, "photograph .* input .* patch"),
+        ("04_siggraph17", "from_layer", gray_but_not_black, "the mask"),
+        ("04_siggraph17", "gain_curve", over_all_pictures, "pictures, counts"),
+        ("06_gan_training", "losses_of_both", probability_first, "standard deviation of"),
+        ("06_gan_training", "patch_side", strides_of_two, "pixels a side are seen"),
+        ("06_gan_training", "discriminator_turn", generator_stopped, "cannot learn any more"),
+        ("06_gan_training", "histogram_distance", shares_of_one_size, "sets of shapes"),
+        ("07_transfer_learning", "load_backbone", biases_may_be_lacking, "taken without an error"),
+        ("07_transfer_learning", "freeze_blocks", names_that_begin_alike, "was not named"),
+        ("07_transfer_learning", "best_and_stop", at_most_a_hundred, "expected .* got"),
+        ("07_transfer_learning", "split_files", rounded_down, "held out, got"),
+        ("07_transfer_learning", "split_files", one_piece, "60 seeds give"),
+    ],
+)
+def test_hidden_tests_say_what_an_answer_gets_wrong(lesson, name, spoil, message):
+    wrong = spoil(defined(lesson, solved=True)[name])
+    with pytest.raises(AssertionError, match=message):
+        hidden_test(lesson, name)(wrong)
+
+
+def one_look(generator, discriminator, optimizer, L, ab):
+    """Both kinds of colours in one batch, and gradients cleared before and after."""
+    optimizer.zero_grad()
+    with torch.no_grad():
+        made = generator(L)
+    real, fake = discriminator(torch.cat([L, L]), torch.cat([ab, made])).chunk(2)
+    loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+    loss.backward()
+    optimizer.step()
+    generator.zero_grad()
+    return loss.item()
+
+
+def checked_by_name(path, width, temperature):
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=True)
+    if any(name.startswith("module.") for name in state):
+        state = {name[len("module.") :]: value for name, value in state.items()}
+    if network.load_state_dict(state, strict=False).missing_keys:
+        raise ValueError("not every entry was loaded")
+    return network.eval()
+
+
+def counted(losses, patience):
+    best, waited = 0, 0
+    for i in range(1, len(losses)):
+        best, waited = (i, 0) if losses[i] < losses[best] else (best, waited + 1)
+    return np.int64(best), np.bool_(waited >= patience)
+
+
+def drawn_from_a_set(paths, share, seed):
+    count = min(len(paths) - 1, max(1, round(share * len(paths))))
+    held_out = random.Random(seed).sample(paths, count)
+    return tuple(path for path in paths if path not in held_out), tuple(held_out)
+
+
+@pytest.mark.parametrize(
+    ("lesson", "name", "answer"),
+    [
+        ("06_gan_training", "discriminator_turn", one_look),
+        ("07_transfer_learning", "load_backbone", checked_by_name),
+        ("07_transfer_learning", "best_and_stop", counted),
+        ("07_transfer_learning", "split_files", drawn_from_a_set),
+    ],
+)
+def test_hidden_tests_let_other_right_answers_pass(lesson, name, answer):
+    hidden_test(lesson, name)(answer)
+
+
+@each_lesson
+def test_every_function_that_is_asked_for_has_hidden_tests(source):
+    hidden = make_class.hidden_tests(f"lesson_{source.stem[:2]}")
+    names = defined(source.stem, solved=True)
+    for cell in tagged(jupytext.read(source), "check"):
+        name, answers = make_class.called(cell.source)
+        asks = any(callable(names[answer]) for answer in answers)
+        assert asks == (f"test_{name}" in hidden), name
+
+
+@pytest.fixture
+def library():
+    """The course's library stays as it is, whatever a test loads afresh."""
+    loaded = {name: module for name, module in sys.modules.items() if is_of_the_library(name)}
+    yield
+    for name in filter(is_of_the_library, [*sys.modules]):
+        del sys.modules[name]
+    sys.modules.update(loaded)
+
+
+def is_of_the_library(name):
+    return name.split(".")[0] == "course_lib"
+
+
+@pytest.mark.usefixtures("library")
+@each_lesson
+def test_test_cells_pass_the_solution_though_they_load_the_library_afresh(source):
+    notebook, _ = make_class.make_assignment(source)
+    names = dict(defined(source.stem, solved=True))
+    for value in names.values():
+        if inspect.isfunction(value) and value.__module__ is None:
+            value.__module__ = "__main__"  # as in a notebook
+    for cell in graded(notebook):
+        exec(cell.source, names)
 
 
 def test_a_hidden_test_without_its_check_is_refused(monkeypatch):
