@@ -172,6 +172,34 @@ results: $(STAMP) ## measure the shipped weights; write the READMEs' figures and
 	$(BIN)/python -m course_lib.evaluation --json data/weights/results.json --picture data/results.jpg
 	$(BIN)/python data/write_cards.py
 
+# Folders of the public sets; those that are not named are fetched, into the user's cache folder.
+# The arrays are those that the networks were trained on: the baselines learn from them, and copies
+# of their pictures are not measured. Faces are left out, since the same few people are in all parts.
+TINY_IMAGENET ?= tiny-imagenet
+CALTECH ?= caltech-101
+PACS ?= pacs
+COUNT ?= 200
+NO_FACES := --without Faces Faces_easy person
+HELD_OUT := $(BIN)/python -m course_lib.evaluation --part test --json data/weights/held-out.json
+
+.PHONY: results-held-out
+results-held-out: $(STAMP) ## the same on held-out public pictures: TRAIN=a.npy TRAIN_LARGE=b.npy [PACS=folder]
+	rm -f data/weights/held-out.json
+	$(HELD_OUT) --count $(COUNT) --name 'Tiny ImageNet' --folder $(TINY_IMAGENET) --only val \
+		--size 64 $(if $(TRAIN),--train $(TRAIN))
+	$(HELD_OUT) --count $(COUNT) --name 'Caltech-101' --folder $(CALTECH) $(NO_FACES) \
+		$(if $(TRAIN_LARGE),--train $(TRAIN_LARGE))
+	$(if $(PACS),$(HELD_OUT) --count $(COUNT) --name 'PACS' --folder $(PACS) --only photo \
+		$(NO_FACES) $(if $(TRAIN_LARGE),--train $(TRAIN_LARGE)),@echo 'PACS is left out: no folder')
+	$(BIN)/python data/write_cards.py
+
+.PHONY: contact-sheet
+contact-sheet: $(STAMP) ## 24 held-out public pictures coloured, in out/held-out.jpg (not to be passed on)
+	mkdir -p out
+	$(BIN)/python -m course_lib.evaluation --part test --count 24 --sheet 24 --picture out/held-out.jpg \
+		--name 'contact sheet' --folder $(CALTECH) $(PACS) --only 101_ObjectCategories photo \
+		$(NO_FACES) $(if $(TRAIN_LARGE),--train $(TRAIN_LARGE))
+
 .PHONY: photos
 photos: $(STAMP) ## rebuild data/photos from the Debian packages
 	$(BIN)/python data/build_photos.py --download

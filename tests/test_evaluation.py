@@ -6,22 +6,33 @@ from PIL import Image
 from skimage import data
 
 from course_lib.baselines import MeanColour, NearestPicture
+from course_lib.bins import rebalancing_weights
+from course_lib.contact_sheet import contact_sheet
 from course_lib.data.arrays import encode_lab, square
+from course_lib.data.photos import SPLITS
+from course_lib.data.prior import ab_prior
+from course_lib.data.public import PUBLIC_SETS, PublicSet
 from course_lib.data.split import only_part, part_of
 from course_lib.evaluation import (
-    contact_sheet,
+    HUES,
     format_curve,
     format_table,
     held_out_pictures,
     hint_results,
+    hue_counts,
+    known_to,
     main,
     measure,
+    measure_all,
     summarize,
+    summarize_hues,
     training_codes,
 )
 from course_lib.image import load_image
 from course_lib.lab import rgb_to_lab, to_gray
+from course_lib.metrics import ab_error_curve, auc
 from course_lib.models import SIGGRAPH17
+from course_lib.models.weights import COURSE
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +48,35 @@ def test_the_truth_scores_perfectly_and_gray_has_no_colour(pictures):
     gray = measure(pictures, lambda picture: picture)
     assert gray["chroma"].max() < 0.1
     assert (gray["auc_balanced"] < gray["auc_raw"]).all()
+
+
+def test_each_picture_has_the_area_under_its_own_curve(pictures):
+    found = measure(pictures, lambda gray: gray[::-1])
+    weights = rebalancing_weights(ab_prior(), lam=0)
+    for number, truth in enumerate(pictures):
+        pairs = (to_gray(truth)[::-1], truth)
+        gray, true = (np.moveaxis(rgb_to_lab(x)[..., 1:], -1, 0)[None] for x in pairs)
+        assert found["auc_raw"][number] == pytest.approx(auc(ab_error_curve(gray, true)))
+        curve = ab_error_curve(gray, true, weights)
+        assert found["auc_balanced"][number] == pytest.approx(auc(curve))
+
+
+def test_one_picture_of_a_rare_colour_does_not_decide(pictures):
+    green = np.full_like(pictures[0], (0, 255, 0))
+    found = measure([*pictures, green], lambda gray: gray)["auc_balanced"]
+    assert found[:3].min() - found[3] > 10
+    true = np.stack([np.moveaxis(rgb_to_lab(x)[..., 1:], -1, 0) for x in (*pictures, green)])
+    weights = rebalancing_weights(ab_prior(), lam=0)
+    in_one_sum = auc(ab_error_curve(np.zeros_like(true), true, weights))
+    assert in_one_sum == pytest.approx(found[3], abs=1) and found.mean() > in_one_sum + 10
+
+
+def test_methods_are_measured_together_as_alone(pictures):
+    methods = {"gray": lambda gray: gray, "dark": lambda gray: gray // 2}
+    together = measure_all(pictures, methods)
+    for name, method in methods.items():
+        for key, values in measure(pictures, method).items():
+            assert np.array_equal(together[name][key], values), (name, key)
 
 
 def test_methods_see_gray_pictures_only(pictures):
@@ -60,6 +100,42 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_pictures():
     assert few == summarize(figures(10))
 
 
+def ab_of(*colours):
+    """One row of pixels, (2, 1, N) ab."""
+    lab = rgb_to_lab(np.array([colours], np.uint8))
+    return np.moveaxis(lab[..., 1:], -1, 0)
+
+
+def test_hues_are_told_apart_and_gray_is_no_hue():
+    red, leaf, sky, gray = (200, 30, 40), (60, 120, 40), (90, 140, 220), (128, 128, 128)
+    brown, violet = (120, 70, 20), (150, 40, 170)
+    true = ab_of(red, leaf, leaf, leaf, sky, brown, violet, gray)
+    counts = hue_counts(ab_of(red, leaf, brown, gray, violet, brown, violet, red), true)
+    found = dict(zip(HUES, counts.tolist(), strict=True))
+    assert found == {
+        "red": [1, 1, 0],
+        "orange, yellow": [1, 1, 0],
+        "green": [3, 1, 1],
+        "blue": [1, 0, 0],
+        "purple": [1, 1, 0],
+    }
+
+
+def test_hues_are_shares_of_what_there_is(pictures):
+    truth = iter(pictures)
+    perfect = summarize_hues(measure(pictures, lambda _: next(truth)))
+    gray = summarize_hues(measure(pictures, lambda picture: picture))
+    assert sum(hue["pixels"] for hue in perfect.values()) == pytest.approx(1)
+    assert perfect["orange, yellow"]["pictures"] == len(pictures)
+    for name, hue in perfect.items():
+        assert hue["right"] == (1, 1, 1) and hue["gray"] == (0, 0, 0)
+        assert gray[name]["right"] == (0, 0, 0) and gray[name]["gray"] == (1, 1, 1)
+    seen = {"hues": np.zeros((2, len(HUES), 3), int)}
+    seen["hues"][0, 2] = 10, 5, 1  # green, in one picture of two
+    assert list(summarize_hues(seen)) == ["green"]
+    assert summarize_hues(seen)["green"]["right"] == (0.5, 0.5, 0.5)
+
+
 def test_the_table_has_a_row_for_each_method(pictures):
     result = summarize(measure(pictures, lambda picture: picture))
     lines = format_table({"gray": result, "other": result}).splitlines()
@@ -70,11 +146,21 @@ def test_the_sheet_has_gray_above_methods_between_and_truth_below(pictures):
     def mark(rgb, number):
         return np.full_like(rgb, 100 + number)
 
-    sheet = contact_sheet(pictures, [mark])
-    assert sheet.shape == (3 * 54, 3 * 54, 3)
+    margin, cell = 6, 54
+    sheet = contact_sheet(pictures, {"marked": mark})
+    assert sheet.shape == (3 * cell, margin + 3 * cell, 3)
+    names, sheet = sheet[:, :margin], sheet[:, margin:]
+    for row in range(3):  # each row has its name beside it
+        assert names[row * cell : (row + 1) * cell].min() < 200
     assert np.ptp(sheet[3:51].astype(int), axis=-1).max() == 0
     assert (sheet[57:105, 57:105] == 101).all()
     assert np.array_equal(sheet[2 * 54 + 3 : 2 * 54 + 51, 3:51], pictures[0])
+
+    two_bands = contact_sheet(pictures, {"marked": mark}, columns=2)
+    assert two_bands.shape == (2 * 3 * cell + margin, margin + 2 * cell, 3)
+    second = two_bands[3 * cell + margin :, margin:]
+    assert (second[57:105, 3:51] == 102).all()
+    assert (second[:, cell:] == 255).all()
 
 
 def _codes(pictures):
@@ -152,16 +238,58 @@ def photographs(tmp_path):
 
 
 def test_small_gray_and_broken_pictures_are_not_measured(photographs):
-    parts = [
-        held_out_pictures([photographs], part, 100) for part in ("train", "validation", "test")
-    ]
+    parts = [held_out_pictures([photographs], part, 100) for part in SPLITS]
     assert sum(map(len, parts)) == 60
     assert all(picture.shape == (256, 256, 3) for part in parts for picture in part)
     assert len(held_out_pictures([photographs], "train", 3)) == 3
+    # "small.png", of 100 pixels, is large enough for squares of 96
+    smaller = [held_out_pictures([photographs], part, 100, size=96) for part in SPLITS]
+    assert sum(map(len, smaller)) == 61
     for path in photographs.glob("[0-9]*"):
         path.unlink()
     with pytest.raises(ValueError, match="at least 160 pixels"):
         held_out_pictures([photographs], "train", 3)
+
+
+def test_copies_of_training_pictures_are_not_measured(photographs):
+    pictures = held_out_pictures([photographs], "train", 4)
+    known = known_to(NearestPicture(_codes([square(p, 64) for p in pictures[:1]])).thumbnails)
+    smaller_and_darker = square(pictures[0], 100) // 2
+    assert known(pictures[0]) and known(smaller_and_darker)
+    assert not known(pictures[0][::-1]) and not known(square(data.astronaut(), 256))
+    others = held_out_pictures([photographs], "train", 4, known=known)
+    expected = [picture for picture in pictures if not known(square(picture, 64))]
+    assert len(others) == 4 and 0 < len(expected) < 4
+    assert all(np.array_equal(*pair) for pair in zip(others, expected, strict=False))
+
+
+def test_only_some_subfolders_count(photographs):
+    (photographs / "some" / "thing").mkdir(parents=True)
+    for path in list(photographs.glob("0*.png")):
+        path.rename(photographs / "some" / "thing" / path.name)
+
+    def count(only=(), without=()):
+        parts = []
+        for part in SPLITS:
+            parts += held_out_pictures([photographs], part, 100, only=only, without=without)
+        return len(parts)
+
+    assert count() == 60 and count(without=["some"]) == count(without=["some/thing"]) == 50
+    assert count(["some"]) == count(["thing"]) == count(["some", "other"]) == 10
+    with pytest.raises(ValueError, match="photographs, other"):
+        held_out_pictures([photographs], "train", 3, only=["other"])
+
+
+def test_a_public_set_is_called_by_its_name(photographs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    one = PublicSet("https://example.org/photographs.zip", "md5:0", 1, "coffee")
+    monkeypatch.setitem(PUBLIC_SETS, "photographs", one)
+    monkeypatch.setitem(PUBLIC_SETS, "others", one)
+    assert main(["--folder", "photographs", "--part", "validation", "--count", "1"]) == 0
+    assert "1 photographs, 256 x 256" in capsys.readouterr().out
+    assert main(["--folder", "others"]) == 2
+    assert "COURSE_OFFLINE forbids" in capsys.readouterr().err
 
 
 def test_the_command_measures_a_folder_and_keeps_earlier_figures(photographs, tmp_path, capsys):
@@ -174,11 +302,14 @@ def test_the_command_measures_a_folder_and_keeps_earlier_figures(photographs, tm
     assert list(written) == ["earlier", "coffee"]
     methods = written["coffee"]["methods"]
     assert list(methods) == ["gray", "mean colour", "nearest picture", "eccv16", "siggraph17"]
+    assert written["coffee"]["weights"] == {name: one.sha256 for name, one in COURSE.items()}
+    assert written["coffee"]["training_pictures"] == len(training_codes(None))
+    assert list(written["coffee"]["hues"]) == ["eccv16", "siggraph17"]
     # the gray picture was rounded to 8 bits on the way in, and the curve takes L as it is
     unaided = methods["siggraph17"]["psnr"][0]
     assert written["coffee"]["hints"]["0"][0] == pytest.approx(unaided, abs=0.1)
     out = capsys.readouterr().out
     assert "coffee: 2 photographs" in out and "| nearest picture |" in out
-    assert load_image(sheet).shape == (5 * 262, 2 * 262, 3)
+    assert load_image(sheet).shape == (5 * 262, 32 + 2 * 262, 3)
     assert main(["--folder", str(tmp_path / "nothing")]) == 2
     assert "nothing" in capsys.readouterr().err

@@ -76,11 +76,12 @@ def server(monkeypatch, tmp_path):
         thread.join()
 
 
-def publish(monkeypatch, server, content=GOOD, name="tiny.tgz", promised=None):
+def publish(monkeypatch, server, content=GOOD, name="tiny.tgz", promised=None, kind="md5"):
     server.content = content
-    digest = hashlib.md5(content if promised is None else promised).hexdigest()
+    digest = hashlib.new(kind, content if promised is None else promised).hexdigest()
     address = f"http://127.0.0.1:{server.server_port}/{name}"
-    monkeypatch.setitem(PUBLIC_SETS, "tiny", PublicSet(address, digest, 1, "two pictures"))
+    one = PublicSet(address, f"{kind}:{digest}", 1, "two pictures")
+    monkeypatch.setitem(PUBLIC_SETS, "tiny", one)
     return PUBLIC_SETS["tiny"]
 
 
@@ -97,8 +98,11 @@ def failure():
 def test_every_set_has_an_address_and_a_checksum():
     for one in PUBLIC_SETS.values():
         assert one.address.startswith("http") and one.file.endswith((".tgz", ".zip"))
-        assert len(one.md5) == 32 and int(one.md5, 16) >= 0
-    assert len({one.md5 for one in PUBLIC_SETS.values()}) == len(PUBLIC_SETS)
+        kind, digest = one.checksum.split(":")
+        assert len(bytes.fromhex(digest)) == hashlib.new(kind).digest_size
+    assert len({one.checksum for one in PUBLIC_SETS.values()}) == len(PUBLIC_SETS)
+    # archives lie side by side in the cache folder
+    assert len({one.file for one in PUBLIC_SETS.values()}) == len(PUBLIC_SETS)
 
 
 def test_a_set_is_fetched_verified_and_unpacked_once(server, monkeypatch, capfd):
@@ -125,11 +129,13 @@ def test_a_progress_bar_is_shown_and_the_command_prints_the_folder(server, monke
     assert "no such file on the server (404)" in capfd.readouterr().err
 
 
-def test_a_wrong_checksum_is_refused(server, monkeypatch):
-    one = publish(monkeypatch, server, promised=b"something else")
+@pytest.mark.parametrize("kind", ["md5", "sha256"])
+def test_a_wrong_checksum_is_refused(server, monkeypatch, kind):
+    one = publish(monkeypatch, server, promised=b"something else", kind=kind)
     message = failure()
-    assert f"{one.address}: wrong md5: got {hashlib.md5(GOOD).hexdigest()}" in message
-    assert f"fetch {one.address} (md5 {one.md5}" in message
+    found, promised = (hashlib.new(kind, x).hexdigest() for x in (GOOD, b"something else"))
+    assert f"{one.address}: wrong {kind}: got {found}" in message
+    assert f"fetch {one.address} ({kind} {promised}" in message
     assert f"save it as {server.cache / 'tiny.tgz'}" in message
     assert in_cache(server) == []
 
@@ -147,8 +153,9 @@ def test_offline_the_server_is_never_asked_and_the_way_by_hand_works(server, mon
     assert server.requests == []
 
 
-def test_a_damaged_archive_in_the_cache_is_replaced(server, monkeypatch):
-    publish(monkeypatch, server)
+@pytest.mark.parametrize("kind", ["md5", "sha256"])
+def test_a_damaged_archive_in_the_cache_is_replaced(server, monkeypatch, kind):
+    publish(monkeypatch, server, kind=kind)
     server.cache.mkdir()
     (server.cache / "tiny.tgz").write_bytes(GOOD[:-1])
     assert len(cl.list_images(fetch_dataset("tiny", progress=False))) == 2

