@@ -109,7 +109,7 @@ def measured(file: str) -> dict[str, dict]:
     sets = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     shipped = {model: one.sha256 for model, one in COURSE.items()}
     for name, figures in sets.items():
-        if figures.get("weights", shipped) != shipped:
+        if figures.get("weights") != shipped:
             raise ValueError(f"{path}: {name}: measured with other weights; measure anew")
     return sets
 
@@ -343,7 +343,7 @@ def pages() -> dict[Path, str]:
     for model in COURSE:
         blocks[f"card of {model}"] = card(model)
         blocks[f"history of {model}"] = history_in_words(model)
-        blocks[f"hues of {model}"] = hues(public, model)
+        blocks[f"hues of {model}"] = hues(scenes | public, model)
     front, data = DATA.parent / "README.md", DATA / "README.md"
     text = data.read_text(encoding="utf-8")
     for name, content in blocks.items():
