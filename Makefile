@@ -47,7 +47,8 @@ lint: $(STAMP) ## check style and formatting
 
 .PHONY: unit
 unit: $(STAMP) ## run the unit tests
-	$(BIN)/python -m pytest -m 'not notebooks and not environments'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile \
+		-m 'not notebooks and not environments'
 
 .PHONY: test-lessons
 test-lessons: $(STAMP) ## run every lesson as learners get it, and compare outputs (nbval)
@@ -144,7 +145,7 @@ offline-kit: $(STAMP) ## a folder to install from without a network: [OUT=folder
 	$(BIN)/python notebooks/offline_kit.py '$(or $(OUT),build/offline-kit)' $(if $(FOR),--for $(FOR))
 
 .PHONY: train-eccv16
-train-eccv16: $(STAMP) ## train ECCV16 in two stages: make train-eccv16 TRAIN=a.npy VALIDATION=b.npy
+train-eccv16: $(STAMP) ## ECCV16, three stages: TRAIN=a.npy VALIDATION=b.npy TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
 		--run runs/eccv16
 	$(BIN)/python -m course_lib.training export --run runs/eccv16 --validation $(VALIDATION) \
@@ -152,6 +153,11 @@ train-eccv16: $(STAMP) ## train ECCV16 in two stages: make train-eccv16 TRAIN=a.
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
 		--config course_lib/training/configs/eccv16-zoom.json \
 		--start runs/eccv16.safetensors --run runs/eccv16-zoom
+	$(BIN)/python -m course_lib.training export --run runs/eccv16-zoom --validation $(VALIDATION) \
+		--output runs/eccv16-zoom.safetensors
+	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN_LARGE) \
+		--validation $(VALIDATION_LARGE) --config course_lib/training/configs/eccv16-large.json \
+		--start runs/eccv16-zoom.safetensors --run runs/eccv16-large
 
 .PHONY: train-siggraph17
 train-siggraph17: $(STAMP) ## train SIGGRAPH17 from ECCV16's trunk, with the same arrays

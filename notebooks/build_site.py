@@ -3,12 +3,15 @@
     python notebooks/build_site.py                    for reading on this machine
     python notebooks/build_site.py owner/name         with links into that repository and to Colab
 
+Without a name it takes the repository that publish.py wrote down, if it did.
+
 Runs in the environment of site/requirements.txt. Nothing is executed, and nothing is fetched: the
 pages are copied with small changes, which `stage` makes, and Jupyter Book does the rest.
 """
 
 import argparse
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -26,6 +29,9 @@ SETTINGS = NOTEBOOKS / "site"
 WORK = ROOT / "build" / "site-work"
 SITE = ROOT / "build" / "site"
 
+#: Written by publish.py, and absent before; see `build.published`.
+PUBLISHED = NOTEBOOKS / "published.json"
+
 #: Code in Markdown; or a link or picture that leads neither to the web nor into its own page.
 CODE = r"(?:```.*?```|`[^`]*`)"
 LINK = re.compile(rf"{CODE}|(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!\w+:|#)([^()\s]+)\)", re.S)
@@ -42,7 +48,14 @@ def pages() -> dict[str, str]:
     }
 
 
-def with_links(text: str, page: str, repository: str | None, pictures: Path) -> str:
+def home(repository: str = "") -> dict[str, str] | None:
+    """Where the course lies on GitHub: as named, else as published, else nowhere."""
+    if repository:
+        return {"repository": repository, "tag": "main"}
+    return json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.exists() else None
+
+
+def with_links(text: str, page: str, where: dict[str, str] | None, pictures: Path) -> str:
     """A page's Markdown with its links as the site needs them.
 
     Links between pages stay links. Those to other files of the repository lead to GitHub, or
@@ -54,8 +67,8 @@ def with_links(text: str, page: str, repository: str | None, pictures: Path) -> 
         Markdown.
     page : str
         The page's path in the repository.
-    repository : str or None
-        "owner/name" on GitHub.
+    where : dict or None
+        The repository on GitHub: {"repository": "owner/name", "tag": branch or tag}.
     pictures : pathlib.Path
         Folder for copies.
 
@@ -76,8 +89,9 @@ def with_links(text: str, page: str, repository: str | None, pictures: Path) -> 
             return f"![{label}]({file.name})"
         if file.as_posix() in known:
             return f"[{label}]({known[file.as_posix()]}{'#' * bool(anchor)}{anchor})"
-        if repository:
-            return f"[{label}](https://github.com/{repository}/blob/main/{file.as_posix()})"
+        if where:
+            tree = f"https://github.com/{where['repository']}/blob/{where['tag']}"
+            return f"[{label}]({tree}/{file.as_posix()})"
         return label
 
     return LINK.sub(moved, text)
@@ -102,7 +116,7 @@ def _described(cell: NotebookNode) -> list[NotebookNode]:
 
 
 def staged(
-    notebook: NotebookNode, page: str, repository: str | None, pictures: Path
+    notebook: NotebookNode, page: str, where: dict[str, str] | None, pictures: Path
 ) -> NotebookNode:
     """A lesson as Jupyter Book takes it: descriptions kept, side matters folded or left out.
 
@@ -114,7 +128,7 @@ def staged(
         if "setup" in tags:  # only Colab needs it
             continue
         if cell.cell_type == "markdown":
-            cell.source = with_links(cell.source, page, repository, pictures)
+            cell.source = with_links(cell.source, page, where, pictures)
             cells.append(cell)
             continue
         if "assertion" in tags:
@@ -124,28 +138,26 @@ def staged(
     return notebook
 
 
-def stage(folder: Path, repository: str | None) -> None:
+def stage(folder: Path, where: dict[str, str] | None) -> None:
     """Put everything that Jupyter Book needs into a folder."""
     for page, name in pages().items():
         if name.endswith(".ipynb"):
             notebook = nbformat.read(ROOT / page, as_version=4)
-            nbformat.write(staged(notebook, page, repository, folder), folder / name)
+            nbformat.write(staged(notebook, page, where, folder), folder / name)
         else:
             text = (ROOT / page).read_text(encoding="utf-8")
-            (folder / name).write_text(
-                with_links(text, page, repository, folder), encoding="utf-8"
-            )
+            (folder / name).write_text(with_links(text, page, where, folder), encoding="utf-8")
     static = folder / "_static"
     static.mkdir()
     shutil.copy(SETTINGS / "style.css", static)
     shutil.copy(mathjax(), static)
     (folder / "_toc.yml").write_text(yaml.safe_dump(contents(folder)), encoding="utf-8")
     config = yaml.safe_load((SETTINGS / "_config.yml").read_text(encoding="utf-8"))
-    if repository:
+    if where:
         config["repository"] = {
-            "url": f"https://github.com/{repository}",
+            "url": f"https://github.com/{where['repository']}",
             "path_to_book": "notebooks",
-            "branch": "main",
+            "branch": where["tag"],
         }
         config["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
@@ -183,13 +195,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("repository", nargs="?", default="", help="owner/name, as on GitHub")
-    repository = parser.parse_args().repository or None
+    repository = parser.parse_args().repository
     if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         parser.error(f"a repository is named owner/name, not {repository!r}")
     shutil.rmtree(WORK, ignore_errors=True)
     source = WORK / "source"
     source.mkdir(parents=True)
-    stage(source, repository)
+    stage(source, home(repository))
     command = [Path(sys.executable).with_name("jupyter-book"), "build", source]
     # a warning is a broken link, an unknown language, a heading out of order: mend it
     command += ["--path-output", WORK, "--warningiserror", "--keep-going", "--quiet"]

@@ -4,6 +4,7 @@ Tests marked "environments" look at build/site; `make test-site` builds it first
 """
 
 import importlib.util
+import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
@@ -132,8 +133,11 @@ def test_folds_and_printed_results_survive(site, name):
 PAGE = "notebooks/README.md"
 
 
-def linked(text, tmp_path, repository=None):
-    return build_site.with_links(text, PAGE, repository, tmp_path)
+ADAS = {"repository": "ada/course", "tag": "v1"}
+
+
+def linked(text, tmp_path, where=None):
+    return build_site.with_links(text, PAGE, where, tmp_path)
 
 
 def test_links_between_pages_stay_and_others_go_to_the_repository(tmp_path):
@@ -141,8 +145,8 @@ def test_links_between_pages_stay_and_others_go_to_the_repository(tmp_path):
     assert linked(f"[a]({lesson})", tmp_path) == f"[a]({lesson})"
     assert linked("[`a`](../data/README.md#x)", tmp_path) == "[`a`](data.md#x)"
     assert linked("see [a b](../CONTRIBUTING.md).", tmp_path) == "see a b."
-    assert linked("[a](../CONTRIBUTING.md)", tmp_path, "ada/course") == (
-        "[a](https://github.com/ada/course/blob/main/CONTRIBUTING.md)"
+    assert linked("[a](../CONTRIBUTING.md)", tmp_path, ADAS) == (
+        "[a](https://github.com/ada/course/blob/v1/CONTRIBUTING.md)"
     )
     for code in ("`nets[0](L)`", "```python\nout = nets[name](L)  # `L`\n```"):
         assert linked(code, tmp_path) == code
@@ -167,22 +171,31 @@ def test_each_of_two_figures_in_a_cell_keeps_its_description(tmp_path):
     assert cells[1].metadata["tags"] == ["remove-input"]
 
 
-@pytest.mark.parametrize("repository", [None, "ada/course"])
-def test_only_a_named_repository_is_linked_to(tmp_path, monkeypatch, repository):
+def test_the_site_is_at_home_where_it_is_told_or_else_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(build_site, "PUBLISHED", tmp_path / "published.json")
+    assert build_site.home() is None
+    build_site.PUBLISHED.write_text(json.dumps(ADAS), encoding="utf-8")
+    assert build_site.home() == ADAS
+    assert build_site.home("bob/fork") == {"repository": "bob/fork", "tag": "main"}
+
+
+@pytest.mark.parametrize("where", [None, ADAS])
+def test_only_a_named_repository_is_linked_to(tmp_path, monkeypatch, where):
     script = tmp_path / "tex-svg-full.js"
     script.touch()
     monkeypatch.setattr(build_site, "mathjax", lambda: script)
     folder = tmp_path / "source"
     folder.mkdir()
-    build_site.stage(folder, repository)
+    build_site.stage(folder, where)
     config = yaml.safe_load((folder / "_config.yml").read_text(encoding="utf-8"))
     buttons = {"repository", "launch_buttons"} & config.keys()
-    assert buttons == ({"repository", "launch_buttons"} if repository else set())
+    assert buttons == ({"repository", "launch_buttons"} if where else set())
     # without this the theme's options would replace those that make the buttons
     assert config["sphinx"]["recursive_update"] is True
     assert config["execute"]["execute_notebooks"] == "off"
     said = (folder / "index.md").read_text(encoding="utf-8")
-    assert ("https://github.com/ada/course/blob/main/README.md" in said) == bool(repository)
+    assert ("https://github.com/ada/course/blob/v1/README.md" in said) == bool(where)
+    assert config.get("repository", {}).get("branch") == (where and "v1")
     assert "](../" not in said
 
 
