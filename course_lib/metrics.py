@@ -117,6 +117,27 @@ def auc(curve: np.ndarray) -> float:
     return float(100 * (curve[1:] + curve[:-1]).mean() / 2)
 
 
+def balanced_auc(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -> float:
+    """Mean over pictures of the area under each one's class-balanced curve, in percent.
+
+    Over the pixels of all pictures at once, a few of the rarest bin could decide the figure.
+
+    Parameters
+    ----------
+    predicted, true : numpy.ndarray
+        (N, 2, H, W) ab.
+    weights : numpy.ndarray
+        (313,), as for `ab_error_curve`.
+
+    Returns
+    -------
+    float
+        0..100. Higher is better.
+    """
+    pairs = zip(predicted, true, strict=True)
+    return float(np.mean([auc(ab_error_curve(x[None], y[None], weights)) for x, y in pairs]))
+
+
 def mean_chroma(ab: np.ndarray) -> float:
     """Mean distance from gray, in Lab units.
 

@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 from skimage import data
 
+from course_lib.bins import ab_bins
 from course_lib.lab import to_gray
-from course_lib.metrics import ab_error_curve, auc, colourfulness_ratio, mean_chroma, psnr, ssim
+from course_lib.metrics import (
+    ab_error_curve,
+    auc,
+    balanced_auc,
+    colourfulness_ratio,
+    mean_chroma,
+    psnr,
+    ssim,
+)
 
 
 def test_the_gray_picture_scores_what_is_published_for_it():
@@ -44,8 +53,6 @@ def test_balanced_counts_rare_colours_as_much_as_common_ones():
     true[0, :, 0, 0] = 60, 50
     predicted = np.zeros_like(true)
     weights = np.full(313, 1e-9)
-    from course_lib.bins import ab_bins
-
     bins = ab_bins()
     weights[(bins == (0, 0)).all(1)] = 1 / 0.99
     weights[(bins == (60, 50)).all(1)] = 1 / 0.01
@@ -55,6 +62,19 @@ def test_balanced_counts_rare_colours_as_much_as_common_ones():
     )
     assert raw > 99
     assert balanced == pytest.approx(50 + (100 * (1 - np.hypot(60, 50) / 150)) / 2, abs=0.5)
+
+
+def test_one_rare_pixel_does_not_decide_the_balanced_figure_of_many_pictures():
+    weights = np.ones(313)
+    weights[(ab_bins() == (60, 50)).all(1)] = 1e9
+    true = np.zeros((10, 2, 4, 4))
+    true[0, :, 0, 0] = 60, 50
+    predicted = np.zeros_like(true)
+    missed = 100 * (1 - np.hypot(60, 50) / 150)
+    assert auc(ab_error_curve(predicted, true, weights)) == pytest.approx(missed, abs=0.5)
+    assert balanced_auc(predicted, true, weights) == pytest.approx(
+        np.mean([missed] + 9 * [100]), abs=0.5
+    )
 
 
 def test_chroma():

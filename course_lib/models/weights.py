@@ -86,7 +86,7 @@ OFFICIAL = {
 COURSE = {
     "eccv16": ShippedWeights(
         "eccv16-course.safetensors",
-        "9c1eba908f8d6d36787ddbb64fff79d1ccd4c22ae775529255b65da15fe2b227",
+        "f33191a5b4c43f0e83da37af4f99b53545c1116eb1824ce684d7f43f6348a75c",
     ),
     "siggraph17": ShippedWeights(
         "siggraph17-course.safetensors",

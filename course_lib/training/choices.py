@@ -20,7 +20,7 @@ from course_lib.bins import annealed_mean, rebalancing_weights
 from course_lib.data.arrays import decode_lab
 from course_lib.data.prior import ab_prior
 from course_lib.lab import lab_to_rgb_tensor
-from course_lib.metrics import ab_error_curve, auc, colourfulness_ratio
+from course_lib.metrics import ab_error_curve, auc, balanced_auc, colourfulness_ratio
 from course_lib.models.eccv16 import ECCV16
 
 SIZES = (64, 96, 128)
@@ -80,14 +80,10 @@ def _row(setting: tuple, L: Tensor, predicted: Tensor, true: Tensor) -> dict[str
     error = torch.sub(*pictures).square().mean(dim=(1, 2, 3))
     predicted, true = predicted.numpy(), true.numpy()
     balance = rebalancing_weights(ab_prior(), lam=0)
-    balanced = [
-        auc(ab_error_curve(predicted[i : i + 1], true[i : i + 1], balance))
-        for i in range(len(true))
-    ]
     return dict(zip(("size", "softening", "temperature"), setting, strict=True)) | {
         "psnr": float((-10 * error.log10()).mean()),
         "auc_raw": auc(ab_error_curve(predicted, true)),
-        "auc_balanced": float(np.mean(balanced)),
+        "auc_balanced": balanced_auc(predicted, true, balance),
         "colourfulness": colourfulness_ratio(predicted, true),
         "pictures": len(true),
         "pixels": true.shape[-1],

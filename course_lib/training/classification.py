@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from course_lib.bins import ab_bins, annealed_mean, nearest_bins, rebalancing_weights, smooth_prior
 from course_lib.data.arrays import decode_lab
 from course_lib.data.prior import ab_prior
-from course_lib.metrics import ab_error_curve, auc, colourfulness_ratio
+from course_lib.metrics import ab_error_curve, auc, balanced_auc, colourfulness_ratio
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training.supervised import Settings, SupervisedRecipe
 
@@ -146,7 +146,8 @@ def measure_classes(network: ECCV16, codes: np.ndarray, temperature: float) -> d
     Returns
     -------
     dict
-        "auc_raw" and "auc_balanced" in percent, "colourfulness" as a ratio to the truth.
+        "auc_raw" and "auc_balanced" (a mean over pictures) in percent, "colourfulness" as a ratio
+        to the truth.
     """
     predicted, true = [], []
     for part in np.array_split(np.arange(len(codes)), max(1, len(codes) // 64)):
@@ -157,7 +158,7 @@ def measure_classes(network: ECCV16, codes: np.ndarray, temperature: float) -> d
     balance = rebalancing_weights(ab_prior(), lam=0)
     return {
         "auc_raw": auc(ab_error_curve(predicted, true)),
-        "auc_balanced": auc(ab_error_curve(predicted, true, weights=balance)),
+        "auc_balanced": balanced_auc(predicted, true, balance),
         "colourfulness": colourfulness_ratio(predicted, true),
     }
 

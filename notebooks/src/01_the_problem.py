@@ -589,8 +589,8 @@ memory = remember(train)
 
 # %% [markdown]
 # Beside the four we put the course's small ECCV16. The contest is not fair, and it should be said:
-# the baselines learned from 16 photographs, the network from about 95,000 small ones. None of them
-# saw the test photographs.
+# the baselines learned from 16 photographs, the network from about 100,000, most of them small. None
+# of them saw the test photographs.
 
 # %%
 net = cl.eccv16()
@@ -782,8 +782,10 @@ means = {name: {k: v[0] for k, v in summarize(f).items()} for name, f in figures
 baselines = [name for name in methods if name != "ECCV16"]
 assert max(baselines, key=lambda name: means[name]["psnr"]) == "mean colour"
 assert means["mean colour"]["auc_balanced"] > means["gray"]["auc_balanced"] + 2
-assert means["ECCV16"]["auc_balanced"] > means["gray"]["auc_balanced"] + 1
-assert means["ECCV16"]["colourfulness"] > means["mean colour"]["colourfulness"]
+for measure_name in ("psnr", "auc_raw", "auc_balanced"):
+    best = max(means[name][measure_name] for name in baselines)
+    assert means["ECCV16"][measure_name] > best + 1, measure_name
+assert means["mean colour"]["colourfulness"] < means["ECCV16"]["colourfulness"] < 1
 assert means["nearest patch"]["psnr"] < means["gray"]["psnr"] - 1
 assert 0.3 < means["mean colour"]["colourfulness"] < 0.6
 assert min(baselines, key=lambda name: means[name]["psnr"]) == "nearest patch"
@@ -797,9 +799,9 @@ assert np.mean([cl.rgb_to_lab(truth)[..., 2].mean() for truth in truths]) > 10
 #   and sunset and wood, and so is that brown.
 # - *Nearest patch* dares much and loses: its PSNR is the lowest of the baselines. A window of seven
 #   pixels is not enough to know a sky from a petal.
-# - *ECCV16* is more colourful than the mean colour, and its balanced AuC is above gray's. Compare it
-#   with the mean colour, column by column, and then look at the pictures above again: which of the
-#   two would you want?
+# - *ECCV16* is ahead of all four in PSNR and in both AuCs, most of all in the balanced one, and more
+#   colourful than the mean colour, though less than life. Compare it with the mean colour, column by
+#   column, and then look at the pictures above again. How much of what you see is in the numbers?
 #
 # No column alone can be trusted, and ten photographs are few. How few? The bootstrap tells: draw ten
 # photographs out of the ten, with repeats, many times, and see how the mean varies.
