@@ -98,6 +98,29 @@ def cut_always(path, width, temperature):
     return network.eval()
 
 
+def but_for(kind):
+    """Strict about all entries but those of one kind."""
+
+    def answer(path, width, temperature):
+        network = ECCV16(width, temperature)
+        state = torch.load(path, weights_only=True)
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+        missing = network.load_state_dict(state, strict=False).missing_keys
+        if [name for name in missing if not name.endswith(kind)]:
+            raise KeyError(missing)
+        return network.eval()
+
+    return answer
+
+
+def no_bias(path, width, temperature):
+    network = backbone(path, width, temperature)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.zero_()
+    return network
+
+
 def only_weights(path, width, temperature):
     network = ECCV16(width, temperature)
     state = torch.load(path, weights_only=True)
@@ -111,6 +134,9 @@ def only_weights(path, width, temperature):
     ("answer", "advice"),
     [
         (lambda *a: backbone(*a, strict=False), "lacks an entry"),
+        (but_for("bias"), "lacks an entry (model5.2.bias)"),
+        (but_for("running_mean"), "lacks an entry (model5.6.running_mean)"),
+        (no_bias, "with the prefix"),
         (lambda *a: backbone(*a, mode="train"), "training mode"),
         (lambda *a: backbone(*a, strip="model"), "your code stopped"),
         (lambda path, width, temperature: backbone(path, width, 1.0), "temperature is 1.0"),
@@ -178,6 +204,19 @@ def normalization_only(network, names):
                 module.eval()
 
 
+def by_beginning(network, names):
+    for name, part in network.named_modules():
+        if name.startswith(tuple(names)):
+            part.requires_grad_(False).eval()
+
+
+def asleep_by_beginning(network, names):
+    gradients_only(network, names)
+    for name, part in network.named_modules():
+        if name.startswith(tuple(names)):
+            part.eval()
+
+
 def zeroed(network, names):
     for part in parts(network, names):
         for parameter in part.parameters():
@@ -194,6 +233,8 @@ def zeroed(network, names):
         (all_still, "not named is in evaluation mode"),
         (first_only, "still ask for gradients"),
         (normalization_only, "dropout"),
+        (by_beginning, "block10 is frozen too"),
+        (asleep_by_beginning, "block10 is frozen too"),
         (zeroed, "changed values"),
         (lambda network, names: None, "still ask for gradients"),
     ],
@@ -232,9 +273,23 @@ def rising(losses, patience):
     return lowest(losses), rises >= patience
 
 
+def counted(losses, patience, *, start=float("inf"), least=0.0):
+    best, lowest, waited = 0, start, 0
+    for i, loss in enumerate(losses):
+        better = loss < lowest - least
+        best, lowest, waited = (i, loss, 0) if better else (best, lowest, waited + 1)
+    return best, waited >= patience
+
+
+def test_a_rule_that_counts_passes():
+    assert check.best_and_stop.grade(counted).status == "ok"
+
+
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
+        (lambda z, p: counted(z, p, start=100), "begin as the first loss"),
+        (lambda z, p: counted(z, p, least=1e-4), "however little"),
         (lambda z, p: after(z, p, lambda x: int(np.argmax(x))), "better when lower"),
         (counted_in_all, "in a row"),
         (rising, "Compare with the best so far"),
@@ -270,6 +325,13 @@ def in_order(paths, share, seed):
     return paths[count:], paths[:count]
 
 
+def a_piece(paths, share, seed):
+    count = min(len(paths) - 1, max(1, round(share * len(paths))))
+    begin = int(np.random.default_rng(seed).integers(len(paths)))
+    turned = paths[begin:] + paths[:begin]
+    return turned[count:], turned[:count]
+
+
 def one_lost(paths, share, seed):
     train, held_out = split(paths, share, seed)
     return train[1:], held_out
@@ -281,6 +343,7 @@ def one_lost(paths, share, seed):
         (two_draws, "on both sides"),
         (lambda p, share, seed: (p, split(p, share, seed)[1]), "on both sides"),
         (in_order, "at one end"),
+        (a_piece, "where to begin"),
         (lambda *a: split(*a, rng=lambda seed: np.random.default_rng()), "with one seed"),
         (lambda *a: split(*a, rng=lambda seed: np.random.default_rng(0)), "every seed"),
         (lambda *a: split(*a)[::-1], "exchanged"),

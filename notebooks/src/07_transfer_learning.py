@@ -53,10 +53,12 @@ out.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## 1. A domain that it colours poorly
 #
-# A **domain** is a kind of pictures. The course's network was trained on small photographs of the
-# world, where things stand before skies, lawns and walls. Our new domain has none of these: fruit,
-# vegetables, flowers, birds and animals, cut out and laid on white. Most are small, so 48 pixels hold
-# all there is. A photograph that is not square gets white margins.
+# A **domain** is a kind of pictures. The course's network was trained on photographs of the world,
+# where most things stand before skies, lawns and walls, and a few, from Caltech-101, on plain white.
+# Our new domain has the last kind alone: fruit, vegetables, flowers, birds and animals, cut out and
+# laid on white. So it is less strange to the network than it might be, and less poorly coloured; yours
+# may be stranger. Most are small, so 48 pixels hold all there is. A photograph that is not square gets
+# white margins.
 
 # %%
 from course_lib.data.arrays import decode_lab, encode_lab, square
@@ -118,17 +120,19 @@ def row(network):
     return [cl.colorize(truth, network, size=SIZE) for truth in truths]
 
 
+# %%
 show_pictures(
     [cl.to_gray(truth) for truth in truths] + row(base) + truths,
     ["gray"] * 6 + ["before"] * 6 + ["truth"] * 6,
-    "Six objects on white, gray, coloured by the course's network, and in truth. The network's "
-    "colours are dull and mostly brownish; in truth they are green, blue, violet and red.",
+    "Six objects on white, gray, coloured by the course's network, and in truth. The network gives "
+    "a strawberry and an anemone some red, the rest dull brown and yellow, and the white ground a "
+    "yellow glow; in truth the others are green, turquoise, blue, orange and violet.",
     columns=6,
 )
 
 # %% [markdown]
-# It does not know these things. Compare the middle row with the lower one: of the green, the blue and the
-# violet there is next to nothing.
+# Compare the middle row with the lower one. Of the red of strawberry and anemone it has found some;
+# of the green, the blue and the violet next to nothing, and the white ground glows yellow.
 #
 # ### Measure where it matters
 #
@@ -392,7 +396,7 @@ def tune(arm, seed, pictures=None, rates=None, patience=None, **changed):
 # The seed sets the order of the pictures, how they are mirrored and brightened, and the random weights.
 # (An order there must be: a loader that **never shuffles**, another bug of tutorials, shows all birds
 # first and all vegetables last.) One run proves little, since another seed may turn the result around.
-# So there are three of each; the next three cells take most of the lesson's computing time.
+# So there are three of each; the next three cells take much of the lesson's computing time.
 
 # %% tags=["nbval-ignore-output"]
 ARMS = ("frozen", "thawed", "random")
@@ -427,13 +431,13 @@ axes[0, 0].legend(frameon=False)
 show(
     figure,
     "Validation loss against steps for three arms with three seeds each. Frozen and thawed fall at "
-    "once and level out; random starts higher and is still higher at the end.",
+    "once and level out, thawed below frozen; random starts higher, falls more slowly, and is still "
+    "above both at the end.",
 )
 
 # %% [markdown]
 # The random network falls too, since how common each colour is can be learned from nothing, but it ends
-# above the other two. Between frozen and thawed there is little to choose: the lines of three seeds lie
-# close together.
+# above where the other two began. Of these, thawed comes out below frozen. Would you choose it?
 #
 # Now the test pictures, with the weights that did best on the validation pictures.
 
@@ -467,18 +471,34 @@ for thawed, random in zip(table["thawed"], table["random"], strict=True):
     assert sum(thawed[1:]) < sum(random[1:]) - 1  # and the errors
 for frozen, random in zip(table["frozen"], table["random"], strict=True):
     assert frozen[0] < random[0] - 0.1
-for arm in ("frozen", "thawed"):
-    assert np.mean(table[arm], axis=0)[0] < table["before"][0][0]
-    assert np.mean(table[arm], axis=0)[1] < table["before"][0][1] - 0.5
-    assert np.mean(table[arm], axis=0)[2] > table["before"][0][2]
+    assert frozen[0] < table["before"][0][0] - 0.02 and frozen[1] < table["before"][0][1] - 0.5
+kept_loss = {
+    arm: np.mean([runs[arm, seed][0].best_value for seed in range(3)])
+    for arm in ("frozen", "thawed")
+}
+assert kept_loss["thawed"] < kept_loss["frozen"] - 0.03  # validation says one thing
+means = {arm: np.mean(values, axis=0) for arm, values in table.items()}
+assert means["thawed"][0] > means["frozen"][0] + 0.03  # and test another
+assert means["thawed"][0] > means["before"][0] - 0.05
+assert means["thawed"][2] > means["before"][2] + 1.5
+assert means["thawed"][2] > means["frozen"][2] + 1
+assert np.ptp(table["thawed"], axis=0)[2] > np.ptp(table["frozen"], axis=0)[2]
+assert means["random"][0] > means["before"][0] + 0.2
+assert np.min(curves["random"], axis=0)[-1] > curves["frozen"][0][0]
 
 # %% [markdown]
-# Three things to read from it.
+# Four things to read from it.
 #
-# - The **thawed** pretrained network beats the **random** one in every seed, at equal budget.
-# - Both pretrained arms are nearer to the true colours than the network was before.
-# - There is a price: on white and gray pixels they are further off than before. They have become
-#   bolder.
+# - The **thawed** pretrained network beats the **random** one in every seed, at equal budget. So does
+#   the frozen one. And random is worse than the network was before any of it: 88 pictures are no
+#   match for the many thousands that it has seen.
+# - The **frozen** one has gained, in every seed, and little: the loss is somewhat lower than before, and
+#   the coloured pixels are a little nearer to the truth.
+# - The **thawed** one has gained nothing: its test loss is about what it was before. On white and gray
+#   pixels it is further off, and how far depends on the seed.
+# - **Validation said otherwise.** There thawed was the best. But 27 pictures are few, they also picked
+#   among its weights, and 28 others, of other objects, do not agree. This is what test pictures are
+#   for, and why you look at them once.
 
 # %%
 tuned = {arm: runs[arm, 0][0].best for arm in ARMS}
@@ -486,18 +506,28 @@ titles = ["before", *tuned, "truth"]
 show_pictures(
     row(base) + [picture for network in tuned.values() for picture in row(network)] + truths,
     [title for title in titles for _ in names],
-    "The six test objects in five rows: before fine-tuning; with a frozen and with a thawed trunk in "
-    "somewhat stronger colours; from random weights all in the same tint; and in truth.",
+    "The six test objects in five rows: before fine-tuning; with a frozen trunk, much the same with "
+    "more yellow; with a thawed trunk, the strawberry gray and the anemone brown; from random weights, "
+    "all in one brown on a tinted ground; and in truth.",
     columns=6,
 )
 
+# %% tags=["assertion"]
+strawberries = {arm: cl.rgb_to_lab(row(net)[4]) for arm, net in {"before": base, **tuned}.items()}
+# mean a of what is not ground: the higher, the redder
+red = {arm: lab[lab[..., 0] < 70][:, 1].mean() for arm, lab in strawberries.items()}
+assert red["thawed"] < red["before"] - 4 and red["thawed"] < red["frozen"] - 4
+
 # %% [markdown]
-# Look along the columns, and honestly. The colours of the two pretrained arms have become stronger, and
-# on average nearer to the truth. Right they are not, and here and there the white ground has a stain: that
-# is the third column of numbers. 88 pictures and a minute of training teach which colours are common in
+# Look down the columns, and honestly. The frozen row is the row before with more yellow, and the
+# gain in the numbers is hard to see. The thawed row, here of seed 0, has *lost* something: the
+# strawberry was red, and is gray-brown. 88 pictures and 20 steps teach which colours are common in
 # this domain and how strong they are. They cannot teach that this fish is turquoise; nothing in gray
 # tells. The random network has learned how common colours are, and little else: it gives them to any
-# object alike.
+# object alike, the ground included.
+#
+# Two reasons suggest themselves for so small a gain. The network had seen things on white before, so
+# there was less to win; and 88 pictures are few. Section 8 looks into the second.
 #
 # ## 5. What it forgot
 #
@@ -545,15 +575,18 @@ def general(network):
 
 # %% [markdown]
 # One remedy we try at once: **discriminative learning rates**. Everything may learn, but the trunk at a
-# tenth of the head's rate. Early layers know the most general things, and should change least. Of this
-# one there is a single run, "gentle"; of the others there are three each.
+# tenth of the head's rate. Early layers know the most general things, and should change least. We call
+# this arm "gentle", and train it with the same three seeds.
+
+# %%
+slow = dict.fromkeys(TRUNK, 0.1)
+runs |= {("gentle", seed): tune("thawed", seed, rates=slow) for seed in range(3)}
 
 # %% tags=["nbval-ignore-output"]
-gentle, _ = tune("thawed", 0, rates=dict.fromkeys(TRUNK, 0.1))
+table["gentle"] = [results(runs["gentle", seed][0].best) for seed in range(3)]
 kept = {"gray": [general(None)], "before": [general(base)]}
-for arm in ("frozen", "thawed"):
+for arm in ("frozen", "thawed", "gentle"):
     kept[arm] = [general(runs[arm, seed][0].best) for seed in range(3)]
-kept["gentle"], table["gentle"] = [general(gentle.best)], [results(gentle.best)]
 print("          ten general scenes   the new domain")
 print("            PSNR     AuC         test loss")
 for arm, values in kept.items():
@@ -565,18 +598,23 @@ quality = {arm: np.mean(values, axis=0)[1] for arm, values in kept.items()}
 assert quality["thawed"] < quality["before"] - 1
 assert quality["thawed"] < quality["frozen"] - 0.5
 assert quality["thawed"] < quality["gentle"] - 0.5
-assert np.mean(table["gentle"], axis=0)[0] < np.mean(table["random"], axis=0)[0]
+assert quality["before"] - quality["thawed"] > 0.35 * (quality["before"] - quality["gray"])
+for arm in ("frozen", "gentle"):
+    assert quality["before"] > quality[arm]
+assert np.mean(table["gentle"], axis=0)[0] < np.mean(table["thawed"], axis=0)[0] - 0.02
+assert abs(np.mean(table["gentle"], axis=0)[0] - np.mean(table["frozen"], axis=0)[0]) < 0.08
 
 # %% [markdown]
-# The thawed network paid for the new domain with the old one: on general photographs it fell far below
-# what it was. It is called **catastrophic forgetting**. Freezing limits it, and so does a lower rate for
-# the trunk, which on the new domain does about as well. A second remedy, where you have them, is to mix
-# in many of the *old* pictures. And if the old job does not matter, forgetting does not matter either.
-# But measure it, before somebody else does.
+# The thawed network got nothing in the new domain, and paid for it with the old one: a good part of
+# what it had above gray photographs is gone. It is called **catastrophic forgetting**. Freezing
+# limits it, and so does a lower rate for the trunk; on the new domain these two do about equally
+# well, and better than full speed. A second remedy, where you have them, is to mix in many of the
+# *old* pictures. And if the old job does not matter, forgetting does not matter either. But measure
+# it, before somebody else does.
 
 # %%
 meadow = [cl.load_photo(f"scenes/{name}") for name in ("autumn-mountain", "mountain-trail")]
-columns = {"before": base, "thawed": tuned["thawed"], "trunk at 1/10": gentle.best}
+columns = {"before": base, "thawed": tuned["thawed"], "gentle": runs["gentle", 0][0].best}
 show_pictures(
     [
         picture
@@ -585,16 +623,19 @@ show_pictures(
     ],
     [*columns, "truth"] * len(meadow),
     "Two mountain landscapes as the network coloured them before, after fine-tuning on objects with "
-    "everything thawed, after fine-tuning with a slow trunk, and in truth.",
+    "everything thawed, after fine-tuning with a slow trunk, and in truth. The lower one's blue sky "
+    "is gray-brown in the second picture, and blue in the three others.",
     columns=4,
 )
 
 # %% tags=["assertion"]
-warm = [cl.rgb_to_lab(cl.colorize(meadow[1], net))[..., 2].mean() for net in columns.values()]
-assert warm[1] > warm[0] + 2
+skies = [cl.rgb_to_lab(cl.colorize(meadow[1], net))[:100, :, 2] for net in columns.values()]
+before, thawed, slowly = (sky.mean() for sky in skies)  # b: the lower, the bluer
+assert thawed > before + 5 and thawed > slowly + 5
 
 # %% [markdown]
-# In the second column the warm colours of the objects lie over everything, the sky too.
+# The lower sky was blue, and with everything thawed it is so no more: on white ground there are no
+# skies, and nothing reminded the network of them. With a slow trunk it remembers.
 #
 # ## 6. Learning rates
 #
@@ -610,30 +651,34 @@ for rate, (recipe, history) in sweep.items():
     steps, losses = history.column("validation_loss")
     curves[f"rate {rate:g}"] = [0, *steps], [recipe.start["validation_loss"], *losses]
 for name, (_, losses) in curves.items():
-    print(f"{name:10}  from {losses[0]:.2f} to {losses[-1]:.2f}")
+    print(f"{name:10}  from {losses[0]:.2f} to {losses[-1]:.2f}, at most {max(losses):.2f}")
 
 # %%
-show_lines(
-    curves,
-    "step",
-    "validation loss in nats per pixel",
-    "Validation loss against steps at three rates: at 0.00001 it falls slowly, at 0.001 it falls and "
-    "levels out, at 0.03 it shoots up, and ends far above the second.",
+figure, axes = new_figure(width=6.5, height=3.4)
+for number, (name, (x, losses)) in enumerate(curves.items()):
+    axes[0, 0].plot(x, losses, label=name, color=COLORS[number], linestyle=LINES[number])
+axes[0, 0].set(xlabel="step", ylabel="validation loss in nats per pixel", ylim=(3.6, 4.6))
+axes[0, 0].legend(frameon=False)
+show(
+    figure,
+    "Validation loss against steps at three rates: at 0.00001 it hardly falls, at 0.001 it falls and "
+    "levels out, at 0.03 it leaves the figure at the top, comes back, and ends above the two others.",
 )
 
 # %% tags=["assertion"]
 begin, end = (np.array([losses[i] for _, losses in curves.values()]) for i in (0, -1))
 assert end[1] < begin[1] - 0.15
-assert begin[0] - end[0] < 0.6 * (begin[1] - end[1])
-assert not end[2] < end[1] + 0.1  # it may be nan
+assert begin[0] - end[0] < 0.5 * (begin[1] - end[1])
+assert not end[2] < end[1] + 0.1 and not end[2] < end[0]  # it may be nan
 assert not np.max(curves["rate 0.03"][1]) < begin[2] + 0.5
 assert sweep[3e-2][0].best_value <= begin[2]
 
 # %% [markdown]
-# Too low a rate does little within the budget: you would think that fine-tuning does not work. Too high
-# a rate destroys within a few steps what took long to learn, and goes on from there as a random network
-# does. If that third run never gets below where it began, the best weights are those of step 0: a
-# fine-tuning that only harms gives back what it was given.
+# Too low a rate does little within the budget: you would think that fine-tuning does not work. Too
+# high a rate destroys within a few steps what took long to learn (its peak is far outside of the
+# figure), and goes on from there as a random network does. If that third run never gets below where
+# it began, the best weights are those of step 0: a fine-tuning that only harms gives back what it
+# was given.
 #
 # ## 7. A frozen trunk's features never change
 #
@@ -739,8 +784,8 @@ steps_work = [work(logits_of, L_train[:16]) for logits_of in ways.values()]
 assert steps_work[0] > 1.5 * steps_work[1] > 3 * work(Head().logits, features[:16])
 
 # %% [markdown]
-# About as good, for a fraction of the work. The larger the trunk beside the head, the more it saves; then
-# the head can be trained on a laptop that could never train the whole.
+# About as good, for a fraction of the work. The larger the trunk beside the head, the more it saves;
+# then the head can be trained on a laptop that could never train the whole.
 #
 # ## 8. How many pictures does it take?
 #
@@ -768,19 +813,21 @@ for count, values in amounts.items():
 # %% tags=["assertion"]
 mean = {count: np.mean(values, axis=0)[0] for count, values in amounts.items()}
 assert mean[10] > mean[30] > mean[88]
-assert mean[10] > table["before"][0][0] > mean[88]
+assert mean[10] > table["before"][0][0] + 0.1 and mean[88] < table["before"][0][0] - 0.03
+assert mean[30] > table["before"][0][0] - 0.03
 spread = {count: np.ptp([value[0] for value in values]) for count, values in amounts.items()}
 assert spread[10] > spread[88]
 
 # %% [markdown]
 # With 10 pictures the test loss is *higher* than before: the head learned those ten by heart and became
 # sure of colours that others do not have. What it is worth depends on which ten they were, as the three
-# columns show. With 88 it is lower than before, and the seeds nearly agree. Where the line lies depends on the
-# domain. That there is one, and that ten pictures can do harm, does not.
+# columns show. With 30 nothing is won yet. With 88 it is lower than before, and the seeds nearly agree.
+# Where the line lies depends on the domain, and on how good the network was before. That there is one,
+# and that ten pictures can do harm, does not.
 #
 # ## 9. Stop in time
 #
-# If few pictures do harm in the end, they may still do good in the beginning. **Early stopping** watches
+# If few pictures do harm in the end, they may do some good in the beginning. **Early stopping** watches
 # the validation loss, remembers where it was lowest, and gives up when nothing got better for some
 # measurements in a row. How many of them is called **patience**.
 #
@@ -828,19 +875,22 @@ show_lines(
     "step",
     "loss in nats per pixel",
     "Two losses against steps: that of the ten training pictures falls all the way, that of the "
-    "validation pictures turns and rises until the run is stopped.",
+    "validation pictures hardly falls at first, then rises until the run is stopped.",
 )
 
 # %% tags=["assertion"]
 assert history.rows[-1]["step"] < 90 and stopped.finished
 training = history.column("loss")[1]
-assert training[-1] < training[0] and losses[-1] > stopped.best_value
+assert training[-1] < training[0] and losses[-1] > stopped.best_value + 0.3
+assert stopped.start["validation_loss"] - stopped.best_value < 0.15
 assert results(stopped.best)[0] < results(stopped.recipe.average.network)[0]
 
 # %% [markdown]
-# The training loss falls and falls. Whoever watches that alone sees a success. The validation loss tells
-# the truth, and the weights that are kept are those from before it rose. (The two start at different
-# heights since each set of training pictures has rarity weights of its own; compare how they *move*.)
+# The training loss falls and falls. Whoever watches that alone sees a success. The validation loss
+# tells the truth, and the weights that are kept are those from before it rose: close to where the
+# run began, so ten pictures won next to nothing here, but they did no harm either. (The two start at
+# different heights since each set of training pictures has rarity weights of its own; compare how
+# they *move*.)
 #
 # What stops early also goes on where it stopped: `fit(..., run_dir=...)` writes checkpoints that hold
 # the best weights and the used-up patience, and an interrupt (Kernel, Interrupt) leaves `recipe.best`
@@ -859,8 +909,8 @@ plain = train_head(everything, seed=0, lam=1.0)
 show_pictures(
     row(base) + row(cached) + row(plain) + truths,
     [title for title in ("before", "rebalanced", "plain", "truth") for _ in names],
-    "The six objects before fine-tuning, after fine-tuning with rebalancing in strong colours, after "
-    "fine-tuning without it in dull ones, and in truth.",
+    "The six objects before fine-tuning; after fine-tuning with rebalancing, with about as much "
+    "colour and more of it yellow; after fine-tuning without it, nearly gray; and in truth.",
     columns=6,
 )
 
@@ -986,9 +1036,10 @@ show_pictures(
 )
 
 # %% [markdown]
-# With the course's scenes do not expect much: sixteen photographs of everything are no domain,
-# and section 8 said what so few are worth. If the best is at step 0, the answer is: with these pictures,
-# leave it alone. That is a result too.
+# With the course's scenes do not expect much: sixteen photographs of everything are no domain, and
+# section 8 said what so few are worth. The loss may go down a little; in the pictures you will
+# hardly find it, and what was wrong before, such as the red dusk of the first, is wrong after. If
+# the best is at step 0, the answer is: with these pictures, leave it alone. That is a result too.
 #
 # To keep a network, save it with the size at which it was trained; `cl.eccv16(path)` and the command
 # line (`--weights`) take the file.
@@ -1025,8 +1076,9 @@ with torch.inference_mode():
 # %%
 question = "Does training before help, when a colorizer learns objects on white from 88 pictures?"
 doubts = (
-    "One domain, one network of a third of the published width, a budget of 20 steps. The learning "
-    "rate was the same for all arms. 28 test pictures are few."
+    "One domain, one network of three eighths of the published width, a budget of 20 steps. The "
+    "learning rate was the same for all arms, and a lower one may suit the thawed one better. 27 "
+    "validation and 28 test pictures are few, and did not agree on which arm is best."
 )
 
 # %%
@@ -1042,8 +1094,8 @@ protocol = {
 }
 
 # %% [markdown]
-# The pictures are the first six of the test part, in the order of the list, in gray, before, after and
-# in truth.
+# The pictures are the first six of the test part, in the order of the list, in gray, before, after
+# fine-tuning with a frozen trunk, and in truth.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.training.report import write_report
@@ -1055,7 +1107,7 @@ for arm in ("before", *ARMS):
     numbers.append([arm, *cells, len(table[arm])])
 firsts = [on_white(photo.load(), 128) for photo in objects["test"][:6]]
 stages = [cl.to_gray, lambda t: cl.colorize(t, base, size=SIZE)]
-stages += [lambda t: cl.colorize(t, tuned["thawed"], size=SIZE), lambda t: t]
+stages += [lambda t: cl.colorize(t, tuned["frozen"], size=SIZE), lambda t: t]
 sheet = np.vstack([np.hstack([stage(truth) for truth in firsts]) for stage in stages])
 
 # %% tags=["nbval-ignore-output"]
@@ -1067,7 +1119,7 @@ page = write_report(
     table=numbers,
     caption="Mean of the seeds ± half the distance from lowest to highest; lower is better.",
     picture=sheet,
-    description="First six test pictures; from above: gray, before, after (thawed, seed 0), truth.",
+    description="First six test pictures; from above: gray, before, after (frozen, seed 0), truth.",
     doubts=doubts,
 )
 print(page.name, f"{len(page.read_text(encoding='utf-8')) // 1000} kB")
@@ -1086,8 +1138,9 @@ assert all(point in text for point in protocol) and text.count("<tr>") == len(nu
 #   was loaded.
 # - To freeze a block takes two things: no gradients, and evaluation mode. Running averages move without
 #   any optimizer.
-# - At equal budget a trained network beats a random one; frozen or thawed matters less. Compare over
-#   seeds, and show the spread.
+# - At equal budget a trained network beats a random one by far. With 88 pictures a frozen trunk gained
+#   a little, and a thawed one nothing, though validation preferred it. Compare over seeds, show the
+#   spread, and let pictures judge that decided nothing.
 # - Fine-tuning forgets. A frozen trunk or a lower rate for it limits that; measure the old job.
 # - Too few pictures do harm. Early stopping keeps the best weights, which may be those at the start.
 # - Measure where it matters, and count rare colours more, or the white ground decides.
