@@ -160,9 +160,9 @@ train-eccv16: $(STAMP) ## ECCV16, three stages: TRAIN=a.npy VALIDATION=b.npy TRA
 		--start runs/eccv16-zoom.safetensors --run runs/eccv16-large
 
 .PHONY: train-siggraph17
-train-siggraph17: $(STAMP) ## train SIGGRAPH17 from ECCV16's trunk, with the same arrays
-	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN) --validation $(VALIDATION) \
-		--trunk course --run runs/siggraph17
+train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
+	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
+		--validation $(VALIDATION_LARGE) --trunk course --run runs/siggraph17
 
 .PHONY: bench
 bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo

@@ -200,11 +200,13 @@ def predict_ab(
         if not isinstance(net, SIGGRAPH17):
             raise ValueError("hints need SIGGRAPH17; this network takes none")
         inputs += hint_tensors(hints, rgb.shape[:2], L.shape[-2:])
-    training = net.training
+    modes = {module: module.training for module in net.modules()}
     try:
         ab = net.eval()(*(x.to(like.device) for x in inputs))
     finally:
-        net.train(training)
+        # one by one: part of a network may be kept in another mode than the whole
+        for module, training in modes.items():
+            module.training = training
     return L, ab.detach().float().cpu()
 
 

@@ -97,9 +97,10 @@ def test_hints_need_siggraph17():
 
 def test_the_network_is_left_in_the_mode_it_was_in():
     net = ECCV16(0.03).train()
+    net.model3.eval()
     state = {k: v.clone() for k, v in net.state_dict().items()}
     predict_ab(data.coffee(), net, size=32)
-    assert net.training
+    assert net.training and net.model4.training and not net.model3.training
     assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
 
 

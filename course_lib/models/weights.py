@@ -90,7 +90,7 @@ COURSE = {
     ),
     "siggraph17": ShippedWeights(
         "siggraph17-course.safetensors",
-        "ebf6fec3f1016a7c9ecd10ce2a3e72eab224c318f7373224839db09205a07700",
+        "152a040790ee2a50c276c2d298f9515013887b43666b7cfb588c6b5b8b8f2ab9",
     ),
 }
 

@@ -390,9 +390,10 @@ show_pictures(
 
 # %% [markdown]
 # Neither is right everywhere, and they err differently. ECCV16's colours are stronger, and where it
-# is wrong it is boldly wrong. SIGGRAPH17's are pale and brownish, close to sepia: that is what a
-# network answers that minimises its error and has not yet seen much. Ours saw 20,000 pictures beside
-# ECCV16's half a million, so do not judge the paper by it. The published networks, seven times as
+# is wrong it is boldly wrong. SIGGRAPH17's are pale, close to gray: that is what a network answers that
+# minimises its error and has not yet seen much. Ours saw 24,000 pictures beside ECCV16's half a
+# million, so do not judge the paper by it. Its strength is another: it takes hints, and lesson 04 shows
+# how far a few of them carry. The published networks, seven times as
 # large and trained far longer, are one word away where there is a network connection:
 # `cl.eccv16(weights="official")`.
 #
@@ -646,15 +647,16 @@ for name, reason in failures.items():
 show_pictures(
     pictures,
     titles,
-    "Six guesses with their truths: a red bowl guessed blue and brown, a green leaf brown, a dark "
-    "forest blue and red, a blue sky orange at its border, colourful brushes brown, and a gray "
-    "brick wall with stains of orange and blue.",
+    "Six guesses with their truths: a red bowl guessed a dull red on stone that is orange and blue, "
+    "a green leaf orange, a dark green forest red, a blue sky red and violet, colourful brushes "
+    "brown, and a gray brick wall with a large stain of red.",
     columns=4,
 )
 
 # %% [markdown]
-# - **Any colour would do.** A bowl can be red or blue; gray does not say. Nothing will ever fix
-#   this but a hint from somebody who knows, which is lesson 04.
+# - **Any colour would do.** A bowl can be red or blue; gray does not say. Here the guess is reddish,
+#   by luck, and the stone around it shows what luck is worth: it is gray in truth. Nothing will ever
+#   fix this but a hint from somebody who knows, which is lesson 04.
 # - **Which season?** In close-up a leaf may be green or autumn brown. The network has to choose.
 # - **Too dark to tell.** In deep shadow there is little to recognise, and each part of the picture
 #   gets a guess of its own.
