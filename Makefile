@@ -14,6 +14,8 @@ CONSTRAINTS := $(if $(UNLOCKED),,-c constraints.txt)
 # JupyterLab refuses to run as root unless told; in a container root is often all there is.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
+# A thread for each process, and all tests of a file in one process, where they share what they need.
+PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 .DEFAULT_GOAL := help
 
@@ -47,8 +49,7 @@ lint: $(STAMP) ## check style and formatting
 
 .PHONY: unit
 unit: $(STAMP) ## run the unit tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile \
-		-m 'not notebooks and not environments'
+	$(PARALLEL) -m 'not notebooks and not environments'
 
 .PHONY: test-lessons
 test-lessons: $(STAMP) ## run every lesson as learners get it, and compare outputs (nbval)
@@ -76,7 +77,7 @@ test: lint unit ## run every test
 # The three targets below make environments of their own; the first time that takes minutes.
 .PHONY: versions
 versions: $(STAMP)
-	$(BIN)/python -m pytest -m 'not environments'
+	$(PARALLEL) -m 'not environments'
 
 # Old releases deprecate parts of each other; that is for nobody here to mend.
 .PHONY: oldest

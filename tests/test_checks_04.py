@@ -202,6 +202,10 @@ def with_(**options):
             with_(place=lambda r, c, s, p: (r * s[0] / p[0] + 2, c * s[1] / p[1] + 2)),
             "begins patch // 2 before",
         ),
+        (
+            with_(place=lambda r, c, s, p: (r * s[0] / p[0], c * s[1] / p[1])),
+            "middle of pixel",
+        ),
         (with_(value=lambda colour: colour[:2]), "red and green of RGB"),
         (with_(value=lambda colour: np.array(colour[:2]) / 255), "red and green of RGB"),
         (

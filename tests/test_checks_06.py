@@ -159,10 +159,18 @@ def through_sigmoid(real, fake):
     return judge_of(real, fake), deceive_of(fake)
 
 
+def own_sigmoid(real, fake):
+    real, fake = real.sigmoid(), fake.sigmoid()
+    plain = F.binary_cross_entropy
+    judge = (plain(real, ones(real)) + plain(fake, zeros(fake))) / 2
+    return judge, plain(fake, ones(fake))
+
+
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
         (through_sigmoid, "the logits themselves"),
+        (own_sigmoid, "A sigmoid of its own"),
         (lambda r, f: (judge_of(r, f) * 2, deceive_of(f)), "Divide by 2"),
         (lambda r, f: (judge_of(f, r), deceive_of(f)), "targets are exchanged"),
         (lambda r, f: (deceive_of(f), judge_of(r, f)), "changed places"),
@@ -249,6 +257,11 @@ def without_gradient(generator, discriminator, optimizer, L, ab):
     return loss.item()
 
 
+def frozen_for_good(generator, *rest):
+    generator.requires_grad_(False)
+    return turn(generator, *rest)
+
+
 def both_learn(generator, discriminator, optimizer, L, ab):
     everything = [*generator.parameters(), *discriminator.parameters()]
     optimizer = torch.optim.SGD(everything, lr=0.1)
@@ -271,6 +284,7 @@ def squashed(real, fake):
         (lambda *a: turn(*a, detach_real=True), "did not take the step"),
         (without_gradient, "did not move"),
         (both_learn, "weights have changed"),
+        (frozen_for_good, "cannot learn"),
         (lambda *a: None, "return"),
     ],
 )

@@ -191,6 +191,15 @@ def _expect_borders(function) -> None:
         f"with patch=4: expected {int(small.sum())} pixels set, got {int(got.sum())}. Use the "
         "argument patch, not the number 7.",
     )
+    # in a photograph smaller than the network's input, half a pixel is several of the network's
+    tiny = [(3, 7, (200, 10, 200))], (8, 12), (64, 96)
+    true_mask = hint_tensors(*tiny)[1].numpy()
+    mask = expect_array(function(*tiny)[1], true_mask.shape, "the mask")
+    expect(
+        np.array_equal(mask, true_mask),
+        "in a photograph of 8 x 12 pixels the hint is not where it should be: the middle of pixel "
+        "row is at row + 0.5, and that counts before you rescale.",
+    )
 
 
 def _layer() -> np.ndarray:

@@ -87,6 +87,15 @@ def losses_of_both(function):
         1e-4,
         "It is entropy(fake, ones), not halved.",
     )
+    sure = 300 * torch.ones_like(real)
+    judge, deceive = (float(value) for value in function(-sure, -sure))
+    expect(
+        near(judge, discriminator_loss(-sure, -sure)) and near(deceive, adversarial_loss(-sure)),
+        f"where the discriminator is very sure (logits of -300), expected "
+        f"{float(discriminator_loss(-sure, -sure)):g} and {float(adversarial_loss(-sure)):g}, got "
+        f"{judge:g} and {deceive:g}. A sigmoid of its own is rounded to 0 there; leave it to "
+        "binary_cross_entropy_with_logits.",
+    )
     return "one wants to be right, the other to be taken for a photograph."
 
 
@@ -217,6 +226,11 @@ def discriminator_turn(function: Callable):
         error(after[0]) < 1e-3,
         "the loss is right, but the discriminator did not take the step that it asks for. Both "
         "halves must reach its weights, and optimizer.step() must be called once.",
+    )
+    expect(
+        all(p.requires_grad for p in generator.parameters()),
+        "the generator's weights no longer ask for gradients, so it cannot learn when its turn "
+        "comes. Detach its colours instead.",
     )
     function(generator, watched, optimizer, L.clone(), ab.clone())
     expect(
