@@ -259,6 +259,26 @@ def summarize_hues(figures: dict[str, np.ndarray]) -> dict[str, dict]:
     return result
 
 
+def from_best_to_worst(gains: np.ndarray, count: int) -> list[int]:
+    """A fair choice of pictures to show: evenly spread over their ranks, best and worst included.
+
+    Parameters
+    ----------
+    gains : numpy.ndarray
+        (N,), how well each picture came out; more is better.
+    count : int
+        How many; all N if there are no more.
+
+    Returns
+    -------
+    list of int
+        Indices, best first.
+    """
+    order = np.argsort(-gains, kind="stable")
+    ranks = np.linspace(0, len(gains) - 1, min(count, len(gains))).round().astype(int)
+    return order[ranks].tolist()
+
+
 def format_table(results: dict[str, dict[str, tuple[float, float, float]]]) -> str:
     """Results of several methods as a Markdown table.
 
@@ -464,7 +484,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", default="course", help="course or official")
     parser.add_argument("--name", default="course test scenes", help="of the pictures, in FILE")
     parser.add_argument("--json", type=Path, help="also put the figures into this file")
-    parser.add_argument("--picture", type=Path, help="also write a sheet of results to this file")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        help="also write a sheet of results to this file, from eccv16's best picture to its worst",
+    )
     parser.add_argument("--sheet", type=int, default=SHEET, help="photographs on the sheet")
     return parser
 
@@ -530,7 +554,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows["with ten hints"] = lambda rgb, i: colorize(
             rgb, nets["siggraph17"], hints=reveal_hints(rgb, 10, i)
         )
-        save_image(options.picture, contact_sheet(pictures[: options.sheet], rows))
+        gains = figures["eccv16"]["psnr"] - figures["gray"]["psnr"]
+        shown = [pictures[i] for i in from_best_to_worst(gains, options.sheet)]
+        save_image(options.picture, contact_sheet(shown, rows))
     return 0
 
 

@@ -17,6 +17,7 @@ from course_lib.evaluation import (
     HUES,
     format_curve,
     format_table,
+    from_best_to_worst,
     held_out_pictures,
     hint_results,
     hue_counts,
@@ -134,6 +135,13 @@ def test_hues_are_shares_of_what_there_is(pictures):
     seen["hues"][0, 2] = 10, 5, 1  # green, in one picture of two
     assert list(summarize_hues(seen)) == ["green"]
     assert summarize_hues(seen)["green"]["right"] == (0.5, 0.5, 0.5)
+
+
+def test_pictures_are_shown_from_the_best_to_the_worst():
+    gains = np.array([3.0, -1, 7, 0, 5, 2])
+    assert from_best_to_worst(gains, 3) == [2, 0, 1]
+    assert from_best_to_worst(gains, 9) == [2, 4, 0, 5, 3, 1]
+    assert from_best_to_worst(gains, 1) == [2]
 
 
 def test_the_table_has_a_row_for_each_method(pictures):
