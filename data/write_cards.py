@@ -188,7 +188,7 @@ def hues(sets: dict[str, dict], model: str) -> str:
 
 
 def choices() -> str:
-    """What other input sizes, softenings and temperatures would have given; empty if not measured.
+    """What other sizes, softenings, temperatures and weights would give; empty if not measured.
 
     Returns
     -------
@@ -203,9 +203,9 @@ def choices() -> str:
     softened = re.findall(r"softened by ([\d.]+)", facts["training"]) or ["0"]
     shipped = [float(x) for x in (facts["input_size"], softened[-1], facts["temperature"])]
     settings = ("size", "softening", "temperature")
-    shown = (*settings, "psnr", "auc_raw", "auc_balanced", "colourfulness")
+    shown = ("weights", *settings, "psnr", "auc_raw", "auc_balanced", "colourfulness")
     lines = [
-        "| input size, pixels | softening | temperature | PSNR, dB | AuC raw, % | "
+        "| weights | input size, pixels | softening | temperature | PSNR, dB | AuC raw, % | "
         "AuC balanced, % | colourfulness |",
         "|---" * len(shown) + "|",
     ]
@@ -213,14 +213,14 @@ def choices() -> str:
         cells = [row[key] for key in shown]
         if not row["size"]:
             cells[0] = "the gray picture"
-        elif [float(row[key]) for key in settings] == shipped:
+        elif row["weights"] == "averaged" and [float(row[key]) for key in settings] == shipped:
             cells = [f"**{cell}**" for cell in cells]
         lines.append("| " + " | ".join(cells) + " |")
     pictures, pixels = rows[0]["pictures"], rows[0]["pixels"]
     return (
-        "What other input sizes, softenings and temperatures would have given, on the first "
-        f"{pictures} validation pictures at {pixels} x {pixels} pixels. What ships is in bold if "
-        "it is among them.\n\n"
+        "What other input sizes, softenings and temperatures would have given, and the weights of "
+        f"the last step instead of the averaged ones, on the first {pictures} validation pictures "
+        f"at {pixels} x {pixels} pixels. What ships is in bold if it is among them.\n\n"
     ) + "\n".join(lines)
 
 

@@ -1,3 +1,4 @@
+import csv
 import json
 import signal
 import subprocess
@@ -357,6 +358,12 @@ def test_the_commands_train_and_export_a_network(folder, tmp_path, capsys):
     common = ["--train", str(array), "--validation", str(array)]
     assert main(["eccv16", *common, "--run", str(run), "--config", str(config)]) == 0
     assert (run / "history.csv").exists()
+    choose = ["choose", "--run", str(run), "--validation", str(array), "--count", "2"]
+    assert main([*choose, "--output", str(tmp_path / "choices.csv")]) == 0
+    gray, *rows = csv.DictReader((tmp_path / "choices.csv").read_text().splitlines())
+    assert gray["weights"] == "" and gray["colourfulness"] == "0.00"
+    assert {row["weights"] for row in rows} == {"averaged", "last step"}
+    assert all(row["size"] == "16" for row in rows if row["weights"] == "last step")
     export = ["export", "--run", str(run), "--output", str(weights), "--data", "crops"]
     export += ["--validation", str(array), "--soften", "0.3", "--before", "a first stage"]
     assert main(export) == 0

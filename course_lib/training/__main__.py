@@ -190,10 +190,10 @@ def _finetune(options: argparse.Namespace) -> None:
         print(f"best after {recipe.best_step} steps: {recipe.monitor} {best:.3f}, was {start:.3f}")
 
 
-def _averaged(run: Path) -> tuple[nn.Module, dict, dict]:
-    """The averaged network of a run, in evaluation mode, the run's config and its state.
+def _trained(run: Path, averaged: bool = True) -> tuple[nn.Module, dict, dict]:
+    """The network of a run, in evaluation mode, the run's config and its state.
 
-    Of a fine-tuning it is the best network.
+    With averaged weights, or with those of the last step; of a fine-tuning it is the best network.
     """
     config = json.loads((run / "config.json").read_text())
     state = torch.load(run / "checkpoint.pt", weights_only=True)
@@ -202,22 +202,30 @@ def _averaged(run: Path) -> tuple[nn.Module, dict, dict]:
         network = ECCV16(config["width"], config["temperature"])
     else:
         network = SIGGRAPH17(config["width"])
-    trained = state["recipe"]
-    network.load_state_dict(trained["best"] if "best" in trained else trained["average"])
+    weights = "best" if "best" in state["recipe"] else "average" if averaged else "network"
+    network.load_state_dict(state["recipe"][weights])
     return network.eval(), config, state
 
 
 def _choose(options: argparse.Namespace) -> None:
-    network, config, _ = _averaged(options.run)
+    network, config, _ = _trained(options.run)
     if config["model"] != "eccv16":
         raise ValueError("size, softening and temperature are chosen for eccv16 alone")
-    rows = sweep(network, _load_array(options.validation)[: options.count], config["lam"])
-    save_choices(options.output, rows)
-    print(f"{options.output}: {len(rows)} rows")
+    codes = _load_array(options.validation)[: options.count]
+    gray, *rows = sweep(network, codes, config["lam"])
+    last, _, _ = _trained(options.run, averaged=False)
+    _, *others = sweep(last, codes, config["lam"], sizes=(config["size"],))
+    save_choices(
+        options.output,
+        [{"weights": None} | gray]
+        + [{"weights": "averaged"} | row for row in rows]
+        + [{"weights": "last step"} | row for row in others],
+    )
+    print(f"{options.output}: {1 + len(rows) + len(others)} rows")
 
 
 def _export(options: argparse.Namespace) -> None:
-    network, config, state = _averaged(options.run)
+    network, config, state = _trained(options.run)
     if options.temperature:
         network.temperature = options.temperature
     training = (
@@ -297,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
     gan.add_argument("--evaluate-every", type=int, default=500, help="steps")
     gan.set_defaults(run_command=_gan)
 
-    choose = commands.add_parser("choose", help="sweep size, softening and temperature of a run")
+    choose = commands.add_parser("choose", help="sweep size, softening, temperature and averaging")
     choose.add_argument("--run", type=Path, required=True)
     choose.add_argument("--validation", type=Path, required=True, help="array to measure on")
     choose.add_argument("--count", type=int, default=200, help="its first so many pictures")
