@@ -14,8 +14,9 @@ CONSTRAINTS := $(if $(UNLOCKED),,-c constraints.txt)
 # JupyterLab refuses to run as root unless told; in a container root is often all there is.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
-# A thread for each process, and all tests of a file in one process, where they share what they need.
-PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
+# As many processes as there are cores, up to four, with a thread each; who has nothing left to do
+# takes over tests from another.
+PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist worksteal
 
 .DEFAULT_GOAL := help
 
