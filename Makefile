@@ -162,9 +162,22 @@ train-eccv16: $(STAMP) ## ECCV16, three stages: TRAIN=a.npy VALIDATION=b.npy TRA
 		--start runs/eccv16-zoom.safetensors --run runs/eccv16-large
 
 .PHONY: train-siggraph17
-train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
+train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk, two stages: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
 	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
 		--validation $(VALIDATION_LARGE) --trunk course --run runs/siggraph17
+	$(BIN)/python -m course_lib.training export --run runs/siggraph17 \
+		--validation $(VALIDATION_LARGE) --output runs/siggraph17.safetensors
+	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
+		--validation $(VALIDATION_LARGE) \
+		--config course_lib/training/configs/siggraph17-second.json \
+		--start runs/siggraph17.safetensors --run runs/siggraph17-second
+
+.PHONY: compare-trials
+compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a.npy VALIDATION_LARGE=d.npy
+	$(BIN)/python -m course_lib.training compare --train $(TRAIN) --validation $(VALIDATION_LARGE) \
+		--run runs/trials --threads 1 --change width 0.375 --change lam 0.25 --change lam 0.75 \
+		--output data/weights/trials.csv
+	$(BIN)/python data/write_cards.py
 
 .PHONY: bench
 bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo

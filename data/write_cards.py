@@ -2,10 +2,10 @@
 
 ``python data/write_cards.py`` takes everything from files that runs wrote: the facts from the
 weights' own headers; the figures from weights/results.json and weights/held-out.json, which
-``python -m course_lib.evaluation --json`` writes; the choices from weights/choices.csv, which
-``python -m course_lib.training choose`` writes; the curves from the trainings' histories. What
-stands between the markers is replaced; the prose around them is written by hand. What was not
-measured leaves its place empty.
+``python -m course_lib.evaluation --json`` writes; the tables of weights/choices.csv and
+weights/trials.csv, which ``choose`` and ``compare`` of ``python -m course_lib.training`` write; the
+curves from the trainings' histories. What stands between the markers is replaced; the prose around
+them is written by hand. What was not measured leaves its place empty.
 """
 
 import csv
@@ -224,6 +224,37 @@ def choices() -> str:
     ) + "\n".join(lines)
 
 
+def trials() -> str:
+    """What short trainings of other widths and lambdas gave; empty if there were none.
+
+    Returns
+    -------
+    str
+    """
+    path = WEIGHTS / "trials.csv"
+    if not path.exists():
+        return ""
+    with path.open(newline="", encoding="utf-8") as file:
+        gray, *rows = csv.DictReader(file)
+    shown = ("width", "lambda", "seconds", "psnr", "auc_raw", "auc_balanced", "colourfulness")
+    lines = [
+        "| width | lambda | training, s | PSNR, dB | AuC raw, % | AuC balanced, % | "
+        "colourfulness |",
+        "|---" * len(shown) + "|",
+    ]
+    for row in (gray, *rows):
+        cells = [row[key] for key in shown]
+        if not row["width"]:
+            cells[0] = "the gray picture"
+        lines.append("| " + " | ".join(cells) + " |")
+    return (
+        f"Short trainings from random weights, each on the same {int(rows[0]['samples']):,} "
+        f"pictures of Tiny ImageNet, on one core of the same machine: measured on the first "
+        f"{gray['pictures']} validation pictures at {gray['pixels']} x {gray['pixels']} pixels, "
+        "without softening.\n\n"
+    ) + "\n".join(lines)
+
+
 def history(model: str) -> History:
     """The history of a network's training, as it ships.
 
@@ -339,6 +370,7 @@ def pages() -> dict[Path, str]:
         "held-out pictures": held_out(public),
         "hints": hints(scenes | public),
         "choices": choices(),
+        "trials": trials(),
     }
     for model in COURSE:
         blocks[f"card of {model}"] = card(model)

@@ -312,6 +312,26 @@ def test_the_choices_begin_with_gray_and_tell_what_ships(write_cards, tmp_path, 
     assert "| **averaged** | **96** | **0.0** | **0.38**" in write_cards.choices()
 
 
+def test_the_trials_begin_with_gray(write_cards, tmp_path, monkeypatch):
+    monkeypatch.setattr(write_cards, "WEIGHTS", tmp_path)
+    assert write_cards.trials() == ""
+    measured = {"psnr": 20.0, "auc_raw": 80.0, "auc_balanced": 70.0, "colourfulness": 0.5}
+    measured |= {"pictures": 20, "pixels": 128}
+    keys = ("width", "lambda", "samples", "seconds")
+    trained = [(None,) * 4, (0.25, 0.5, 10240, 300.4), (0.375, 0.5, 10240, 600.2)]
+    save_choices(
+        tmp_path / "trials.csv", [dict(zip(keys, row, strict=True)) | measured for row in trained]
+    )
+    table = write_cards.trials()
+    assert "the same 10,240 pictures" in table and "first 20 validation pictures" in table
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    assert rows == [
+        "| the gray picture |  |  | 20.00 | 80.0 | 70.0 | 0.50 |",
+        "| 0.25 | 0.5 | 300 | 20.00 | 80.0 | 70.0 | 0.50 |",
+        "| 0.375 | 0.5 | 600 | 20.00 | 80.0 | 70.0 | 0.50 |",
+    ]
+
+
 def test_figures_of_other_weights_are_refused(write_cards, figures, tmp_path, monkeypatch):
     monkeypatch.setattr(write_cards, "WEIGHTS", tmp_path)
     assert write_cards.measured("held-out.json") == {}

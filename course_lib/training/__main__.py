@@ -5,6 +5,7 @@ python -m course_lib.training prior --train train.npy --output ab-prior.csv
 python -m course_lib.training eccv16 --train train.npy --validation val.npy --run runs/eccv16
 python -m course_lib.training gan --train train.npy --validation val.npy --run runs/gan
 python -m course_lib.training finetune --train mine.npy --validation val.npy --run runs/mine
+python -m course_lib.training compare --train train.npy --validation val.npy --run runs/trials
 python -m course_lib.training export --run runs/eccv16 --validation val.npy --output x.safetensors
 
 On several processes, cards or machines: torchrun --nproc-per-node N -m course_lib.training ...
@@ -224,6 +225,40 @@ def _choose(options: argparse.Namespace) -> None:
     print(f"{options.output}: {1 + len(rows) + len(others)} rows")
 
 
+def _compare(options: argparse.Namespace) -> None:
+    config = json.loads(options.config.read_text())
+    if config["model"] != "eccv16":
+        raise ValueError("only trainings of eccv16 are compared")
+    train, validation = _load_array(options.train), _load_array(options.validation)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    rows = []
+    for change in ({}, *({name: json.loads(value)} for name, value in options.change)):
+        trial = config | change
+        recipe = build_recipe(trial, train, validation[:MEASURED])
+        run = options.run / "-".join(["trial", *(f"{k}-{v}" for k, v in change.items())])
+        history = fit(recipe, trial["steps"], run_dir=run)
+        gray, row = sweep(
+            recipe.average.network.eval(),
+            validation[: options.count],
+            trial["lam"],
+            (trial["size"],),
+            (0.0,),
+            (trial["temperature"],),
+        )
+        trained = {
+            "width": trial["width"],
+            "lambda": trial["lam"],
+            "samples": history.rows[-1]["samples"],
+            "seconds": history.rows[-1]["seconds"],
+        }
+        if not rows:
+            rows.append(dict.fromkeys(trained) | gray)
+        rows.append(trained | row)
+        save_choices(options.output, rows)
+    print(f"{options.output}: {len(rows)} rows")
+
+
 def _export(options: argparse.Namespace) -> None:
     network, config, state = _trained(options.run)
     if options.temperature:
@@ -311,6 +346,24 @@ def _parser() -> argparse.ArgumentParser:
     choose.add_argument("--count", type=int, default=200, help="its first so many pictures")
     choose.add_argument("--output", type=Path, required=True, help="CSV")
     choose.set_defaults(run_command=_choose)
+
+    compare = commands.add_parser("compare", help="train short runs that differ in one setting")
+    compare.add_argument("--train", type=Path, required=True, help="array made by prepare")
+    compare.add_argument("--validation", type=Path, required=True, help="array to measure on")
+    compare.add_argument("--run", type=Path, required=True, help="folder for the checkpoints")
+    compare.add_argument("--config", type=Path, default=CONFIGS / "eccv16-trial.json", help="JSON")
+    compare.add_argument(
+        "--change",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("SETTING", "VALUE"),
+        help="one more run, with this setting changed; as often as you like",
+    )
+    compare.add_argument("--count", type=int, default=200, help="its first so many pictures")
+    compare.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    compare.add_argument("--output", type=Path, default=Path("trials.csv"), help="CSV")
+    compare.set_defaults(run_command=_compare)
 
     export = commands.add_parser("export", help="write a run's averaged weights as safetensors")
     export.add_argument("--run", type=Path, required=True)

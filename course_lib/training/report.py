@@ -26,7 +26,8 @@ th, td { padding: 0.2em 0.9em 0.2em 0; text-align: right; border-bottom: 1px sol
 th:first-child, td:first-child { text-align: left; }
 dt { float: left; clear: left; width: 11em; color: #444; } dd { margin-left: 11.5em; }
 figure { margin: 0.5em 0; } img { max-width: 100%; } figcaption { color: #444; }
-@page { margin: 15mm; } @media print { body { margin: 0; font-size: 12px; } }
+@page { margin: 15mm; }
+@media print { body { margin: 0; font-size: 12px; } img { max-height: 80mm; } }
 </style>
 </head>
 <body>
