@@ -90,7 +90,7 @@ COURSE = {
     ),
     "siggraph17": ShippedWeights(
         "siggraph17-course.safetensors",
-        "152a040790ee2a50c276c2d298f9515013887b43666b7cfb588c6b5b8b8f2ab9",
+        "1cc49120e6e823e49aee27b7ea1108b68e75c94101af416c6913cb8336e4143f",
     ),
 }
 
