@@ -3,9 +3,9 @@
 ``python data/write_cards.py`` takes everything from files that runs wrote: the facts from the
 weights' own headers; the figures from weights/results.json and weights/held-out.json, which
 ``python -m course_lib.evaluation --json`` writes; the tables of weights/choices.csv and
-weights/trials.csv, which ``choose`` and ``compare`` of ``python -m course_lib.training`` write; the
-curves from the trainings' histories. What stands between the markers is replaced; the prose around
-them is written by hand. What was not measured leaves its place empty.
+weights/trials.csv, which ``choose`` and ``compare`` of ``python -m course_lib.training`` write;
+the curves from the trainings' histories. What stands between the markers is replaced; the prose
+around them is written by hand. What was not measured leaves its place empty.
 """
 
 import csv
@@ -236,10 +236,9 @@ def trials() -> str:
         return ""
     with path.open(newline="", encoding="utf-8") as file:
         gray, *rows = csv.DictReader(file)
-    shown = ("width", "lambda", "seconds", "psnr", "auc_raw", "auc_balanced", "colourfulness")
+    shown = ("width", "lambda", "psnr", "auc_raw", "auc_balanced", "colourfulness")
     lines = [
-        "| width | lambda | training, s | PSNR, dB | AuC raw, % | AuC balanced, % | "
-        "colourfulness |",
+        "| width | lambda | PSNR, dB | AuC raw, % | AuC balanced, % | colourfulness |",
         "|---" * len(shown) + "|",
     ]
     for row in (gray, *rows):
@@ -249,7 +248,7 @@ def trials() -> str:
         lines.append("| " + " | ".join(cells) + " |")
     return (
         f"Short trainings from random weights, each on the same {int(rows[0]['samples']):,} "
-        f"pictures of Tiny ImageNet, on one core of the same machine: measured on the first "
+        "pictures of Tiny ImageNet, in the same order: measured on the first "
         f"{gray['pictures']} validation pictures at {gray['pixels']} x {gray['pixels']} pixels, "
         "without softening.\n\n"
     ) + "\n".join(lines)

@@ -250,7 +250,6 @@ def _compare(options: argparse.Namespace) -> None:
             "width": trial["width"],
             "lambda": trial["lam"],
             "samples": history.rows[-1]["samples"],
-            "seconds": history.rows[-1]["seconds"],
         }
         if not rows:
             rows.append(dict.fromkeys(trained) | gray)

@@ -92,7 +92,7 @@ def _row(setting: tuple, L: Tensor, predicted: Tensor, true: Tensor) -> dict[str
 
 def save_choices(path: str | os.PathLike, rows: Sequence[dict[str, float]]) -> None:
     """Write a sweep as CSV, rounded as a table shows it."""
-    digits = {"psnr": 2, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2, "seconds": 0}
+    digits = {"psnr": 2, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2}
     with Path(path).open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
