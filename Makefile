@@ -162,15 +162,19 @@ train-eccv16: $(STAMP) ## ECCV16, three stages: TRAIN=a.npy VALIDATION=b.npy TRA
 		--start runs/eccv16-zoom.safetensors --run runs/eccv16-large
 
 .PHONY: train-siggraph17
-train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk, two stages: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
+train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk, four stages: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
 	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
 		--validation $(VALIDATION_LARGE) --trunk course --run runs/siggraph17
-	$(BIN)/python -m course_lib.training export --run runs/siggraph17 \
-		--validation $(VALIDATION_LARGE) --output runs/siggraph17.safetensors
-	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
-		--validation $(VALIDATION_LARGE) \
-		--config course_lib/training/configs/siggraph17-second.json \
-		--start runs/siggraph17.safetensors --run runs/siggraph17-second
+	@set -e; run=runs/siggraph17; for stage in second third fourth; do \
+		set -x; \
+		$(BIN)/python -m course_lib.training export --run $$run \
+			--validation $(VALIDATION_LARGE) --output $$run.safetensors; \
+		$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
+			--validation $(VALIDATION_LARGE) \
+			--config course_lib/training/configs/siggraph17-$$stage.json \
+			--start $$run.safetensors --run runs/siggraph17-$$stage; \
+		run=runs/siggraph17-$$stage; \
+	done
 
 .PHONY: compare-trials
 compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a.npy VALIDATION_LARGE=d.npy
