@@ -8,7 +8,8 @@ Protocol: the centre square of each photograph at 256 x 256; the network sees it
 PSNR and SSIM over 8-bit RGB; ab-error AuC from 0 to 150, raw and class-balanced by the shipped
 prior; colourfulness as mean chroma over the truth's. Each figure is a mean over photographs, with
 a 95 % bootstrap interval over them. SIGGRAPH17 is also measured with hints that tell the truth:
-PSNR against their number, as `hint_curve` says.
+PSNR against their number, as `hint_curve` says. And its class head is asked for five colours at
+places of each photograph, as `suggestions` says.
 
 The balanced AuC is computed in each photograph, then averaged: a pixel counts by 1 over its true
 colour's probability, a photograph as much as any other. The ECCV16 paper weighs pixels alike
@@ -48,6 +49,7 @@ from course_lib.lab import lightness, rgb_to_lab, to_gray
 from course_lib.metrics import MAX_AB_ERROR, psnr, ssim
 from course_lib.models import eccv16, siggraph17
 from course_lib.models.weights import WeightsError, find_weights
+from course_lib.suggestions import suggestion_errors
 
 #: Side of the squares that are measured, in pixels.
 SIZE = 256
@@ -345,6 +347,53 @@ def hint_results(
     }
 
 
+def suggestion_results(
+    pictures: Sequence[np.ndarray], net: nn.Module
+) -> dict[str, tuple[float, float, float]]:
+    """How near the nearest of five suggestions comes to the truth.
+
+    Parameters
+    ----------
+    pictures : sequence of numpy.ndarray
+        The truth: (H, W, 3) uint8 each.
+    net : torch.nn.Module
+        SIGGRAPH17.
+
+    Returns
+    -------
+    dict
+        The names of `suggestions.suggestion_errors`, and "class head less prior", to mean and 95 %
+        bootstrap interval in Lab units. Below zero the class head's five are nearer.
+    """
+    errors = suggestion_errors(net, pictures)
+    errors["class head less prior"] = (
+        errors["five of the class head"] - errors["five of the prior"]
+    )
+    return {name: bootstrap(values) for name, values in errors.items()}
+
+
+def format_suggestions(results: dict[str, tuple[float, float, float]]) -> str:
+    """Distances of suggestions from the truth as a Markdown table.
+
+    Parameters
+    ----------
+    results : dict
+        From `suggestion_results`.
+
+    Returns
+    -------
+    str
+    """
+    means = " | ".join(f"{mean:.1f}" for mean, _, _ in results.values())
+    return "\n".join(
+        [
+            "| suggestions | " + " | ".join(results) + " |",
+            "|---|" + "---|" * len(results),
+            f"| off by, Lab units | {means} |",
+        ]
+    )
+
+
 def training_codes(path: Path | None) -> np.ndarray:
     """The pictures that the baselines learn from.
 
@@ -534,6 +583,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{options.name}: {len(pictures)} photographs, {options.size} x {options.size}\n")
     print(format_table(results))
     print("\n" + format_curve(curve))
+    suggestions = suggestion_results(pictures, nets["siggraph17"])
+    print("\n" + format_suggestions(suggestions))
     if options.json:
         known = json.loads(options.json.read_text()) if options.json.exists() else {}
         known[options.name] = {
@@ -546,6 +597,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "methods": results,
             "hues": {name: summarize_hues(figures[name]) for name in nets},
             "hints": curve,
+            "suggestions": suggestions,
         }
         options.json.write_text(json.dumps(known, indent=2) + "\n")
     if options.picture:

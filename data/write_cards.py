@@ -157,6 +157,26 @@ def hints(sets: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
+def suggestions(sets: dict[str, dict]) -> str:
+    """How near suggested colours come to the truth, a row for each set of pictures.
+
+    Parameters
+    ----------
+    sets : dict
+        From `measured`.
+
+    Returns
+    -------
+    str
+    """
+    names = list(next(iter(sets.values()))["suggestions"])
+    lines = ["| pictures | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    for name, figures in sets.items():
+        cells = ["{:.1f} ({:.1f} to {:.1f})".format(*figures["suggestions"][key]) for key in names]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def hues(sets: dict[str, dict], model: str) -> str:
     """What became of each true hue, in each set of pictures.
 
@@ -368,6 +388,7 @@ def pages() -> dict[Path, str]:
         "results": table,
         "held-out pictures": held_out(public),
         "hints": hints(scenes | public),
+        "suggestions": suggestions(scenes | public),
         "choices": choices(),
         "trials": trials(),
     }

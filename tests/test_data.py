@@ -260,6 +260,7 @@ def figures(write_cards):
         "methods": {method: dict.fromkeys(names, (20, 10, 30)) for method in methods},
         "hues": {model: {"green": hue} for model in COURSE},
         "hints": {"0": (21, 19, 23), "10": (25, 24, 26)},
+        "suggestions": {"answer": (14, 13, 15), "head less prior": (-1.25, -2, -0.5)},
     }
 
 
@@ -274,6 +275,11 @@ def test_public_sets_have_their_tables(write_cards, figures):
         "|---|---|---|",
         "| 0 | 21.00 (19.00 to 23.00) | 1.00 (0.00 to 2.00) |",
         "| 10 | 25.00 (24.00 to 26.00) | 3.00 (2.00 to 4.00) |",
+    ]
+    assert write_cards.suggestions({"this": figures}).splitlines() == [
+        "| pictures | answer | head less prior |",
+        "|---|---|---|",
+        "| this | 14.0 (13.0 to 15.0) | -1.2 (-2.0 to -0.5) |",
     ]
     assert "| that | green | 25 | 50 (40 to 60) | 10 (0 to 20) |" in write_cards.hues(
         sets, "eccv16"

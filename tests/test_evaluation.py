@@ -16,6 +16,7 @@ from course_lib.data.split import only_part, part_of
 from course_lib.evaluation import (
     HUES,
     format_curve,
+    format_suggestions,
     format_table,
     from_best_to_worst,
     held_out_pictures,
@@ -25,6 +26,7 @@ from course_lib.evaluation import (
     main,
     measure,
     measure_all,
+    suggestion_results,
     summarize,
     summarize_hues,
     training_codes,
@@ -200,6 +202,15 @@ def test_hints_that_tell_the_truth_are_counted(pictures):
     assert f"{curve['10'][0]:.2f}" in row
 
 
+def test_suggestions_are_measured_against_the_prior(pictures):
+    results = suggestion_results(pictures, SIGGRAPH17(0.03).eval())
+    head, prior = results["five of the class head"][0], results["five of the prior"][0]
+    assert results["class head less prior"][0] == pytest.approx(head - prior)
+    assert all(low <= mean <= high for mean, low, high in results.values())
+    header, _, row = format_suggestions(results).splitlines()
+    assert "five of the prior" in header and f"{head:.1f}" in row
+
+
 def test_baselines_learn_from_the_training_photographs_alone():
     assert len(training_codes(None)) > 100
 
@@ -316,6 +327,7 @@ def test_the_command_measures_a_folder_and_keeps_earlier_figures(photographs, tm
     # the gray picture was rounded to 8 bits on the way in, and the curve takes L as it is
     unaided = methods["siggraph17"]["psnr"][0]
     assert written["coffee"]["hints"]["0"][0] == pytest.approx(unaided, abs=0.1)
+    assert written["coffee"]["suggestions"]["single answer"][0] > 0
     out = capsys.readouterr().out
     assert "coffee: 2 photographs" in out and "| nearest picture |" in out
     assert load_image(sheet).shape == (5 * 262, 32 + 2 * 262, 3)

@@ -90,7 +90,7 @@ COURSE = {
     ),
     "siggraph17": ShippedWeights(
         "siggraph17-course.safetensors",
-        "1cc49120e6e823e49aee27b7ea1108b68e75c94101af416c6913cb8336e4143f",
+        "7ce51390035ac1080396cf56f7976227a3bcffc8527edca0b0f46db6c88e2494",
     ),
 }
 

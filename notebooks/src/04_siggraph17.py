@@ -99,7 +99,7 @@ assert moved[cloud].mean() < 0.8 * moved[sky].mean()
 # A word about the network that you use here. It has the published design at 0.375 of its width, a
 # seventh of its parameters, and it was trained for this course on far fewer pictures and for far less
 # time than the published one. It follows hints well enough to study them; on its own it is timid.
-# Section 6 says why, and section 7 measures how far it is from the paper. Where there is a network
+# Section 6 says why, and section 7 puts its curve beside the paper's. Where there is a network
 # connection, `cl.siggraph17(weights="official")` loads the published weights.
 #
 # ## 2. The network, block by block
@@ -378,7 +378,7 @@ show_pictures(
     list(results),
     "A flower with three yellow hints, three times: from the whole network, orange and yellow around "
     "the hints; without its highest shortcut, with bluish dots where the hints are; and without any "
-    "shortcut, in one dull orange.",
+    "shortcut, in a paler yellow, on a ground that has turned dark red.",
 )
 
 
@@ -805,7 +805,8 @@ show_lines(
 # %% tags=["assertion"]
 for curve in ours.values():
     assert (np.diff(curve) > 0).all() and curve[-1] > curve[0] + 1
-assert published[-1] - published[0] > ours[2][-1] - ours[2][0]
+assert all(0.8 < curve[-1] / gains["published network"][-1] < 1.3 for curve in gains.values())
+assert ours[2][0] < published[0] - 2
 doublings = [PUBLISHED_PSNR[2 * n] - PUBLISHED_PSNR[n] for n in (1, 5, 10, 50)]
 assert all(0.7 < gain < 1.1 for gain in doublings)
 assert (ours[7][1:] > ours[2][1:]).mean() > 0.6
@@ -821,8 +822,9 @@ assert (np.diff(levels[7], axis=1) < 0).any(), "a further hint can also do harm"
 # - Every curve rises, and goes on rising. On a logarithmic axis the published one is
 #   nearly straight: each doubling of the hints brings about a decibel.
 # - Small hints help less than large ones: they reveal less.
-# - With hints of about the same size, the published network makes more of them. It was trained for
-#   far longer to spread them.
+# - A hundred hints bring ours about as much as the published network. That is less of an honour than
+#   it seems: ours starts decibels lower, and who starts low has more to gain. Its first hints take back
+#   gross mistakes, which a network that was trained for far longer has not made.
 #
 # Ten photographs give a rough curve; the mean hides that for single photographs one more hint can
 # make things worse, as the next section shows.
@@ -864,9 +866,10 @@ assert np.hypot(*(at_dot - given)[1:]) < 10 < at_dot[0] - given[0]
 # hint turns the grass, and the border comes to lie somewhere between the two, along what edges there
 # are. It is *not* a wall: an edge that is not in L cannot be found, as in lesson 05.
 #
-# The dot itself looks more violet than the blue that we gave. Yet its *a* and *b* are nearly ours;
-# only its lightness is the photograph's own, and higher. Lab is not perfect: of all colours, blue is
-# where equal *a* and *b* do not look equal at another lightness.
+# The dot itself looks lighter than the blue that we gave: its *a* and *b* are nearly ours, but its
+# lightness is the photograph's own, and higher. Farther away, where the blue weakens, the sea looks
+# violet. Lab is not perfect there: of all its colours it is blue that seems to turn violet on its way
+# to gray.
 #
 # So, in practice: begin with the largest regions, one dot in the middle of each; look where it leaks;
 # put the next dot just beyond the border, in gray if it is gray there. Small things last.
@@ -936,7 +939,7 @@ show_pictures(
 )
 
 # %% [markdown]
-# Is the truth among the suggestions? We ask at 80 places of the test photographs how far the true
+# Is the truth among the suggestions? We ask at 400 places of the test photographs how far the true
 # colour is from the regression's single answer, and from the *nearest* of the five suggestions. That
 # is not a fair race: five tickets against one. So a third runner comes along, who has five tickets
 # too, but the same for every photograph: suggestions made from the prior, from which only the
@@ -955,7 +958,7 @@ def nearest_suggestion(logits, lightness, ab):
 
 
 # %%
-places = np.random.default_rng(0).integers(0, 256, (len(scenes), 8, 2))
+places = np.random.default_rng(0).integers(0, 256, (len(scenes), 40, 2))
 off = {"single answer": [], "nearest of five": [], "nearest of five, prior": []}
 for rgb, here in zip(scenes, places, strict=True):
     true, answer = (cl.rgb_to_lab(p)[..., 1:] for p in (rgb, cl.colorize(rgb, net)))
@@ -978,9 +981,10 @@ assert len(shares) == 5 and np.isclose(shares.sum(), 1) and (np.diff(shares) <= 
 
 # %% [markdown]
 # One of five is far nearer than the single answer, and for whoever chooses that is what counts. But
-# look at the third runner, who never looked at a photograph: five tickets alone bring as much. What the
-# class head adds is the difference between the last two lines, and with our small network that is
-# next to nothing. Had we left the last line out, we could have told you a better story.
+# look at the third runner, who never looked at a photograph: five tickets alone bring about as much. What
+# the class head adds is the difference between the last two lines, and with our small network that is
+# little. Had we left the last line out, we could have told you a better story. (The weights' card in
+# `data/README.md` runs the same race on hundreds of held-out photographs.)
 #
 # Why 529 classes and not the 313 of ECCV16? The grid is 23 x 23, and cells that never occur cost
 # little: the head learns to leave them empty.
