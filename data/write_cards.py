@@ -339,7 +339,8 @@ def draw_history(model: str, path: Path) -> None:
         axis.set_ylabel(label)
         axis.set_xlim(left=0)
         if len(columns) > 1:
-            axis.legend(frameon=False, fontsize=9)
+            place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(columns)}
+            axis.legend(frameon=False, fontsize=9, **place)
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
 
