@@ -307,21 +307,30 @@ def format_table(results: dict[str, dict[str, tuple[float, float, float]]]) -> s
     return "\n".join(lines)
 
 
-def format_curve(curve: dict[str, tuple[float, float, float]]) -> str:
-    """PSNR by the number of hints as a Markdown table.
+def format_means(
+    heading: str, row: str, results: dict[str, tuple[float, float, float]], digits: int
+) -> str:
+    """Means as a Markdown table of one row, without their intervals.
 
     Parameters
     ----------
-    curve : dict
-        Number of hints to mean and the interval's two ends, as `hint_results` returns it.
+    heading : str
+        What the columns are.
+    row : str
+        What the figures are, with their unit.
+    results : dict
+        Column to mean and the interval's two ends, as `hint_results` and `suggestion_results`
+        return it.
+    digits : int
+        After the point.
 
     Returns
     -------
     str
     """
-    lines = ["| hints | " + " | ".join(curve) + " |", "|---|" + "---|" * len(curve)]
-    means = " | ".join(f"{mean:.2f}" for mean, _, _ in curve.values())
-    return "\n".join([*lines, f"| PSNR, dB | {means} |"])
+    means = " | ".join(f"{mean:.{digits}f}" for mean, _, _ in results.values())
+    header = f"| {heading} | " + " | ".join(results) + " |"
+    return "\n".join([header, "|---|" + "---|" * len(results), f"| {row} | {means} |"])
 
 
 def hint_results(
@@ -370,28 +379,6 @@ def suggestion_results(
         errors["five of the class head"] - errors["five of the prior"]
     )
     return {name: bootstrap(values) for name, values in errors.items()}
-
-
-def format_suggestions(results: dict[str, tuple[float, float, float]]) -> str:
-    """Distances of suggestions from the truth as a Markdown table.
-
-    Parameters
-    ----------
-    results : dict
-        From `suggestion_results`.
-
-    Returns
-    -------
-    str
-    """
-    means = " | ".join(f"{mean:.1f}" for mean, _, _ in results.values())
-    return "\n".join(
-        [
-            "| suggestions | " + " | ".join(results) + " |",
-            "|---|" + "---|" * len(results),
-            f"| off by, Lab units | {means} |",
-        ]
-    )
 
 
 def training_codes(path: Path | None) -> np.ndarray:
@@ -582,9 +569,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     curve = hint_results(pictures, nets["siggraph17"])
     print(f"{options.name}: {len(pictures)} photographs, {options.size} x {options.size}\n")
     print(format_table(results))
-    print("\n" + format_curve(curve))
+    print("\n" + format_means("hints", "PSNR, dB", curve, 2))
     suggestions = suggestion_results(pictures, nets["siggraph17"])
-    print("\n" + format_suggestions(suggestions))
+    print("\n" + format_means("suggestions", "off by, Lab units", suggestions, 1))
     if options.json:
         known = json.loads(options.json.read_text()) if options.json.exists() else {}
         known[options.name] = {

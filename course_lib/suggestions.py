@@ -56,22 +56,29 @@ def suggestion_errors(
         head; "five of the class head"; "five of the prior", which differ from pixel to pixel
         only as the lightness allows.
     """
+    device = next(net.parameters()).device
+    training = net.training
+    net.eval()
     world, rows = prior_logits(), []
-    for number, truth in enumerate(pictures):
-        lab, answer = rgb_to_lab(truth), rgb_to_lab(colorize(truth, net))
-        logits = net.logits(prepare(truth, getattr(net, "input_size", 256)))[0].float().cpu()
-        scale = np.array(logits.shape[1:]) / truth.shape[:2]
-        found = []
-        rng = np.random.default_rng(seed + number)
-        for place in rng.integers(0, truth.shape[:2], (places, 2)):
-            light, *true = lab[tuple(place)]
-            y, x = (place * scale).astype(int)
-            offered = [
-                rgb_to_lab(suggest_colours(belief, float(light))[0])[:, 1:]
-                for belief in (logits[:, y, x], world)
-            ]
-            tries = [answer[tuple(place)][None, 1:], *offered]
-            found.append([np.hypot(*(colours - true).T).min() for colours in tries])
-        rows.append(np.mean(found, axis=0))
+    try:
+        for number, truth in enumerate(pictures):
+            lab, answer = rgb_to_lab(truth), rgb_to_lab(colorize(truth, net))
+            small_l = prepare(truth, getattr(net, "input_size", 256))
+            logits = net.logits(small_l.to(device))[0]
+            scale = np.array(logits.shape[1:]) / truth.shape[:2]
+            rng = np.random.default_rng(seed + number)
+            found = []
+            for place in rng.integers(0, truth.shape[:2], (places, 2)):
+                light, *true = lab[tuple(place)]
+                y, x = (place * scale).astype(int)
+                offered = [
+                    rgb_to_lab(suggest_colours(belief, float(light))[0])[:, 1:]
+                    for belief in (logits[:, y, x], world)
+                ]
+                tries = [answer[tuple(place)][None, 1:], *offered]
+                found.append([np.hypot(*(colours - true).T).min() for colours in tries])
+            rows.append(np.mean(found, axis=0))
+    finally:
+        net.train(training)
     names = ("single answer", "five of the class head", "five of the prior")
     return dict(zip(names, np.array(rows).T, strict=True))

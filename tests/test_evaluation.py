@@ -15,8 +15,7 @@ from course_lib.data.public import PUBLIC_SETS, PublicSet
 from course_lib.data.split import only_part, part_of
 from course_lib.evaluation import (
     HUES,
-    format_curve,
-    format_suggestions,
+    format_means,
     format_table,
     from_best_to_worst,
     held_out_pictures,
@@ -197,7 +196,7 @@ def test_hints_that_tell_the_truth_are_counted(pictures):
     curve = hint_results(pictures, SIGGRAPH17(0.03).eval())
     assert list(curve) == ["0", "1", "2", "5", "10", "20", "50", "100"]
     assert all(low <= mean <= high for mean, low, high in curve.values())
-    header, _, row = format_curve(curve).splitlines()
+    header, _, row = format_means("hints", "PSNR, dB", curve, 2).splitlines()
     assert header == "| hints | 0 | 1 | 2 | 5 | 10 | 20 | 50 | 100 |"
     assert f"{curve['10'][0]:.2f}" in row
 
@@ -207,7 +206,7 @@ def test_suggestions_are_measured_against_the_prior(pictures):
     head, prior = results["five of the class head"][0], results["five of the prior"][0]
     assert results["class head less prior"][0] == pytest.approx(head - prior)
     assert all(low <= mean <= high for mean, low, high in results.values())
-    header, _, row = format_suggestions(results).splitlines()
+    header, _, row = format_means("suggestions", "off by", results, 1).splitlines()
     assert "five of the prior" in header and f"{head:.1f}" in row
 
 

@@ -28,6 +28,7 @@ class Sure(nn.Module):
         return torch.zeros(len(L), 2, *L.shape[2:])
 
     def logits(self, L):
+        assert not self.training
         logits = torch.full((1, 529, 16, 16), -30.0)
         logits[:, self.cell] = 30.0
         return logits
@@ -42,7 +43,9 @@ def test_the_prior_stands_where_its_bins_are():
 
 def test_a_head_that_knows_beats_its_own_gray_answer_and_the_prior():
     red = np.full((40, 40, 3), RED, np.uint8)
-    errors = suggestion_errors(Sure(RED), [red], places=5)
+    net = Sure(RED).train()
+    errors = suggestion_errors(net, [red], places=5)
+    assert net.training, "it is left as it was"
     chroma = np.hypot(*rgb_to_lab(red[:1, :1])[0, 0, 1:])
     assert errors["single answer"][0] == pytest.approx(chroma, abs=0.5)
     # the grid has a cell every 10 units

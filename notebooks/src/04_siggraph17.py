@@ -823,8 +823,9 @@ assert (np.diff(levels[7], axis=1) < 0).any(), "a further hint can also do harm"
 #   nearly straight: each doubling of the hints brings about a decibel.
 # - Small hints help less than large ones: they reveal less.
 # - A hundred hints bring ours about as much as the published network. That is less of an honour than
-#   it seems: ours starts decibels lower, and who starts low has more to gain. Its first hints take back
-#   gross mistakes, which a network that was trained for far longer has not made.
+#   it seems: ours starts decibels lower, whether by the network or by the pictures, and who starts low
+#   has more to gain. The first hints can take back gross mistakes, which a network that was trained
+#   for far longer makes less often.
 #
 # Ten photographs give a rough curve; the mean hides that for single photographs one more hint can
 # make things worse, as the next section shows.
@@ -939,44 +940,22 @@ show_pictures(
 )
 
 # %% [markdown]
-# Is the truth among the suggestions? We ask at 400 places of the test photographs how far the true
-# colour is from the regression's single answer, and from the *nearest* of the five suggestions. That
-# is not a fair race: five tickets against one. So a third runner comes along, who has five tickets
-# too, but the same for every photograph: suggestions made from the prior, from which only the
-# lightness of the pixel is known.
-
-# %%
-world = np.full((23, 23), -20.0)  # logits of the prior on the full grid; almost never elsewhere
-world[tuple(((bins + 110) / 10).astype(int).T)] = np.log(prior)
-world = torch.from_numpy(world).flatten()
-
-
-def nearest_suggestion(logits, lightness, ab):
-    """Distance of a colour from the nearest of five suggestions, in Lab units."""
-    five = cl.rgb_to_lab(suggest_colours(logits, lightness)[0])[:, 1:]
-    return np.hypot(*(five - ab).T).min()
-
-
-# %%
-places = np.random.default_rng(0).integers(0, 256, (len(scenes), 40, 2))
-off = {"single answer": [], "nearest of five": [], "nearest of five, prior": []}
-for rgb, here in zip(scenes, places, strict=True):
-    true, answer = (cl.rgb_to_lab(p)[..., 1:] for p in (rgb, cl.colorize(rgb, net)))
-    logits = class_logits(rgb)
-    for row, column in here:
-        ab, (belief, light) = true[row, column], at_pixel(logits, rgb, row, column)
-        off["single answer"].append(np.hypot(*(answer[row, column] - ab)))
-        off["nearest of five"].append(nearest_suggestion(belief, light, ab))
-        off["nearest of five, prior"].append(nearest_suggestion(world, light, ab))
+# Is the truth among the suggestions? `suggestion_errors` asks at 20 random places of each test
+# photograph how far the true colour is from the regression's single answer, and from the *nearest* of
+# the five suggestions. That is not a fair race: five tickets against one. So a third runner comes
+# along, who has five tickets too, but the same for every photograph: suggestions made from the prior,
+# from which only the lightness of the pixel is known.
 
 # %% tags=["nbval-ignore-output"]
+from course_lib.suggestions import suggestion_errors
+
+off = suggestion_errors(net, scenes)
 for name, values in off.items():
-    print(f"{name:23} off by {np.mean(values):.0f} Lab units on average")
+    print(f"{name:23} off by {values.mean():.1f} Lab units on average")
 
 # %% tags=["assertion"]
-assert np.mean(off["nearest of five"]) < 0.9 * np.mean(off["single answer"])
-apart = np.mean(off["nearest of five"]) - np.mean(off["nearest of five, prior"])
-assert abs(apart) < 0.2 * np.mean(off["single answer"])
+single, head, world = (values.mean() for values in off.values())
+assert head < 0.9 * single and abs(head - world) < 0.2 * single
 assert len(shares) == 5 and np.isclose(shares.sum(), 1) and (np.diff(shares) <= 0).all()
 
 # %% [markdown]
