@@ -147,7 +147,7 @@ offline-kit: $(STAMP) ## a folder to install from without a network: [OUT=folder
 	$(BIN)/python notebooks/offline_kit.py '$(or $(OUT),build/offline-kit)' $(if $(FOR),--for $(FOR))
 
 .PHONY: train-eccv16
-train-eccv16: $(STAMP) ## ECCV16, three stages: TRAIN=a.npy VALIDATION=b.npy TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
+train-eccv16: $(STAMP) ## ECCV16, five stages: TRAIN=a.npy VALIDATION=b.npy TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
 		--run runs/eccv16
 	$(BIN)/python -m course_lib.training export --run runs/eccv16 --validation $(VALIDATION) \
@@ -160,6 +160,17 @@ train-eccv16: $(STAMP) ## ECCV16, three stages: TRAIN=a.npy VALIDATION=b.npy TRA
 	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN_LARGE) \
 		--validation $(VALIDATION_LARGE) --config course_lib/training/configs/eccv16-large.json \
 		--start runs/eccv16-zoom.safetensors --run runs/eccv16-large
+	$(BIN)/python -m course_lib.training export --run runs/eccv16-large \
+		--validation $(VALIDATION_LARGE) --output runs/eccv16-large.safetensors
+	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION_LARGE) \
+		--config course_lib/training/configs/eccv16-second.json \
+		--start runs/eccv16-large.safetensors --run runs/eccv16-second
+	$(BIN)/python -m course_lib.training export --run runs/eccv16-second \
+		--validation $(VALIDATION_LARGE) --output runs/eccv16-second.safetensors
+	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN_LARGE) \
+		--validation $(VALIDATION_LARGE) \
+		--config course_lib/training/configs/eccv16-large-second.json \
+		--start runs/eccv16-second.safetensors --run runs/eccv16-large-second
 
 .PHONY: train-siggraph17
 train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk, four stages: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy

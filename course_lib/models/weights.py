@@ -86,7 +86,7 @@ OFFICIAL = {
 COURSE = {
     "eccv16": ShippedWeights(
         "eccv16-course.safetensors",
-        "f33191a5b4c43f0e83da37af4f99b53545c1116eb1824ce684d7f43f6348a75c",
+        "c0d9674477b01910a44a68301ffb9fdaca4be44d69404174860cf7138440e933",
     ),
     "siggraph17": ShippedWeights(
         "siggraph17-course.safetensors",

@@ -125,8 +125,8 @@ show_pictures(
     [cl.to_gray(truth) for truth in truths] + row(base) + truths,
     ["gray"] * 6 + ["before"] * 6 + ["truth"] * 6,
     "Six objects on white, gray, coloured by the course's network, and in truth. The network gives "
-    "a strawberry and an anemone some red, the rest dull brown and yellow, and the white ground a "
-    "yellow glow; in truth the others are green, turquoise, blue, orange and violet.",
+    "a strawberry and an anemone some red, the rest dull brown, orange and yellow, and the white "
+    "ground a yellow glow; in truth the others are green, turquoise, blue, orange and violet.",
     columns=6,
 )
 
@@ -479,9 +479,9 @@ kept_loss = {
 assert kept_loss["thawed"] < kept_loss["frozen"] - 0.03  # validation says one thing
 means = {arm: np.mean(values, axis=0) for arm, values in table.items()}
 assert means["thawed"][0] > means["frozen"][0] + 0.03  # and test another
-assert means["thawed"][0] > means["before"][0] - 0.05
-assert means["thawed"][2] > means["before"][2] + 1.5
-assert means["thawed"][2] > means["frozen"][2] + 1
+assert abs(means["thawed"][0] - means["before"][0]) < 0.05
+assert means["frozen"][1] < means["thawed"][1] - 0.5 < means["before"][1] - 1
+assert means["frozen"][2] < means["before"][2] - 1 and means["thawed"][2] > means["frozen"][2] + 1
 assert np.ptp(table["thawed"], axis=0)[2] > np.ptp(table["frozen"], axis=0)[2]
 assert means["random"][0] > means["before"][0] + 0.2
 assert np.min(curves["random"], axis=0)[-1] > curves["frozen"][0][0]
@@ -493,9 +493,10 @@ assert np.min(curves["random"], axis=0)[-1] > curves["frozen"][0][0]
 #   the frozen one. And random is worse than the network was before any of it: 88 pictures are no
 #   match for the many thousands that it has seen.
 # - The **frozen** one has gained, in every seed, and little: the loss is somewhat lower than before, and
-#   the coloured pixels are a little nearer to the truth.
-# - The **thawed** one has gained nothing: its test loss is about what it was before. On white and gray
-#   pixels it is further off, and how far depends on the seed.
+#   both groups of pixels are a little nearer to the truth.
+# - The **thawed** one has gained next to nothing: its test loss is about what it was before. On coloured
+#   pixels it is a little nearer to the truth, if less so than the frozen one; on white and gray pixels it
+#   is further off than that, and how far depends on the seed.
 # - **Validation said otherwise.** There thawed was the best. But 27 pictures are few, they also picked
 #   among its weights, and 28 others, of other objects, do not agree. This is what test pictures are
 #   for, and why you look at them once.
@@ -506,25 +507,36 @@ titles = ["before", *tuned, "truth"]
 show_pictures(
     row(base) + [picture for network in tuned.values() for picture in row(network)] + truths,
     [title for title in titles for _ in names],
-    "The six test objects in five rows: before fine-tuning; with a frozen trunk, much the same with "
-    "more yellow; with a thawed trunk, the strawberry gray and the anemone brown; from random weights, "
-    "all in one brown on a tinted ground; and in truth.",
+    "The six test objects in five rows: before fine-tuning; with a frozen trunk, with more brown and "
+    "yellow and less red; with a thawed trunk, the strawberry a little redder and the broccoli dark "
+    "red; from random weights, all in one brown on a tinted ground; and in truth.",
     columns=6,
 )
 
 # %% tags=["assertion"]
-strawberries = {arm: cl.rgb_to_lab(row(net)[4]) for arm, net in {"before": base, **tuned}.items()}
-# mean a of what is not ground: the higher, the redder
-red = {arm: lab[lab[..., 0] < 70][:, 1].mean() for arm, lab in strawberries.items()}
-assert red["thawed"] < red["before"] - 4 and red["thawed"] < red["frozen"] - 4
+coloured = {arm: row(net) for arm, net in {"before": base, **tuned}.items()}
+labs = {arm: [cl.rgb_to_lab(rgb) for rgb in rgbs] for arm, rgbs in coloured.items()}
+# mean a and b of what is not ground: the higher a, the redder
+mean_ab = {
+    arm: np.array([lab[lab[..., 0] < 70][:, 1:].mean(axis=0) for lab in of_objects])
+    for arm, of_objects in labs.items()
+}
+broccoli, strawberry, anemone = 0, 4, 5
+red = {arm: of_objects[:, 0] for arm, of_objects in mean_ab.items()}
+assert red["thawed"][broccoli] > max(red["before"][broccoli], red["frozen"][broccoli]) + 8
+assert red["before"][strawberry] + 1 < red["thawed"][strawberry] < red["before"][strawberry] + 8
+for arm in ("frozen", "thawed"):
+    assert red[arm][anemone] < red["before"][anemone] - 3
+assert mean_ab["frozen"][broccoli, 1] > mean_ab["before"][broccoli, 1] + 5
+assert (np.ptp(mean_ab["random"], axis=0) < 12).all()
 
 # %% [markdown]
-# Look down the columns, and honestly. The frozen row is the row before with more yellow, and the
-# gain in the numbers is hard to see. The thawed row, here of seed 0, has *lost* something: the
-# strawberry was red, and is gray-brown. 88 pictures and 20 steps teach which colours are common in
-# this domain and how strong they are. They cannot teach that this fish is turquoise; nothing in gray
-# tells. The random network has learned how common colours are, and little else: it gives them to any
-# object alike, the ground included.
+# Look down the columns, and honestly. The frozen row is the row before with more brown and yellow, and
+# the gain in the numbers is hard to see; the anemone was redder before. The thawed row, here of seed 0,
+# has a strawberry that is a little redder, and a broccoli that is dark red too. 88 pictures and 20 steps
+# teach which colours are common in this domain and how strong they are. They cannot teach that this
+# fish is turquoise; nothing in gray tells. The random network has learned how common colours are, and
+# little else: it gives them to any object alike, the ground included.
 #
 # Two reasons suggest themselves for so small a gain. The network had seen things on white before, so
 # there was less to win; and 88 pictures are few. Section 8 looks into the second.
@@ -605,7 +617,7 @@ assert np.mean(table["gentle"], axis=0)[0] < np.mean(table["thawed"], axis=0)[0]
 assert abs(np.mean(table["gentle"], axis=0)[0] - np.mean(table["frozen"], axis=0)[0]) < 0.08
 
 # %% [markdown]
-# The thawed network got nothing in the new domain, and paid for it with the old one: a good part of
+# The thawed network got next to nothing in the new domain, and paid for it with the old one: a good part of
 # what it had above gray photographs is gone. It is called **catastrophic forgetting**. Freezing
 # limits it, and so does a lower rate for the trunk; on the new domain these two do about equally
 # well, and better than full speed. A second remedy, where you have them, is to mix in many of the
@@ -623,19 +635,38 @@ show_pictures(
     ],
     [*columns, "truth"] * len(meadow),
     "Two mountain landscapes as the network coloured them before, after fine-tuning on objects with "
-    "everything thawed, after fine-tuning with a slow trunk, and in truth. The lower one's blue sky "
-    "is gray-brown in the second picture, and blue in the three others.",
+    "everything thawed, after fine-tuning with a slow trunk, and in truth. In the second picture of "
+    "both rows the grass has turned blue, and the wood of the upper one red; with a slow trunk all "
+    "is nearly as it was before.",
     columns=4,
 )
 
 # %% tags=["assertion"]
-skies = [cl.rgb_to_lab(cl.colorize(meadow[1], net))[:100, :, 2] for net in columns.values()]
-before, thawed, slowly = (sky.mean() for sky in skies)  # b: the lower, the bluer
-assert thawed > before + 5 and thawed > slowly + 5
+after = [[cl.rgb_to_lab(cl.colorize(scene, net)) for scene in meadow] for net in columns.values()]
+# b of the lower quarter, which is grass: the lower, the bluer
+before, thawed, slowly = (
+    np.array([lab[-len(lab) // 4 :, :, 2].mean() for lab in x]) for x in after
+)
+assert (before > 10).all() and (thawed < -3).all() and (abs(slowly - before) < 6).all()
+
+
+def wood(lab):
+    """Mean a of the upper photograph's wood: above 0 it is red, below 0 green."""
+    height, width = lab.shape[:2]
+    return lab[int(0.4 * height) : int(0.6 * height), : width // 2, 1].mean()
+
+
+for seed in range(3):
+    red, green = (
+        wood(cl.rgb_to_lab(cl.colorize(meadow[0], runs[arm, seed][0].best)))
+        for arm in ("thawed", "gentle")
+    )
+    assert red > 10 and green < 0 and wood(after[0][0]) < 0
 
 # %% [markdown]
-# The lower sky was blue, and with everything thawed it is so no more: on white ground there are no
-# skies, and nothing reminded the network of them. With a slow trunk it remembers.
+# The grass was green, and with everything thawed it is blue; a red haze lies over the wood. The haze
+# comes with every seed, the blue with this one. On white ground there is neither grass nor wood, and
+# nothing reminded the network of them. With a slow trunk it remembers.
 #
 # ## 6. Learning rates
 #
@@ -909,8 +940,8 @@ plain = train_head(everything, seed=0, lam=1.0)
 show_pictures(
     row(base) + row(cached) + row(plain) + truths,
     [title for title in ("before", "rebalanced", "plain", "truth") for _ in names],
-    "The six objects before fine-tuning; after fine-tuning with rebalancing, with about as much "
-    "colour and more of it yellow; after fine-tuning without it, nearly gray; and in truth.",
+    "The six objects before fine-tuning; after fine-tuning with rebalancing, with less red and "
+    "more brown and yellow; after fine-tuning without it, nearly gray; and in truth.",
     columns=6,
 )
 
