@@ -391,7 +391,7 @@ show_pictures(
 # %% [markdown]
 # Neither is right everywhere, and they err differently. ECCV16's colours are stronger, and where it
 # is wrong it is boldly wrong. SIGGRAPH17's are pale, close to gray: that is what a network answers that
-# minimises its error and has not yet seen much. Ours was shown 155,000 pictures, ECCV16 more than half a
+# minimises its error and has not yet seen much. Ours was shown 155,000 pictures, ECCV16 more than a
 # million, so do not judge the paper by it. Its strength is another: it takes hints, and lesson 04 shows
 # how far a few of them carry. The published networks, seven times as large and trained far longer, are
 # one word away where there is a network connection:
