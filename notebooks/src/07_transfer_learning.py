@@ -634,10 +634,9 @@ show_pictures(
         for picture in [*(cl.colorize(scene, network) for network in columns.values()), scene]
     ],
     [*columns, "truth"] * len(meadow),
-    "Two mountain landscapes as the network coloured them before, after fine-tuning on objects with "
-    "everything thawed, after fine-tuning with a slow trunk, and in truth. In the second picture of "
-    "both rows the grass has turned blue, and the wood of the upper one red; with a slow trunk all "
-    "is nearly as it was before.",
+    "Two mountain landscapes before fine-tuning on objects; after it with everything thawed, the "
+    "grass of both blue and the upper wood red; after it with a slow trunk, nearly as before; and "
+    "in truth.",
     columns=4,
 )
 
