@@ -1,7 +1,7 @@
 """Photographs as one array of Lab pixels: decoded once, then fed to training from memory."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,30 @@ def decode_lab(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     values = codes.float()
     return values[:, :1] / 2.55, values[:, 1:] - 128
+
+
+def in_parts(
+    codes: np.ndarray, device: torch.device | str = "cpu", size: int = 64
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Go through an array of pictures, decoded a part at a time: the one batch loop for measuring.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        (N, 3, H, W) uint8, as `build_array` writes them.
+    device : torch.device or str
+        Where the network is that is to be measured.
+    size : int
+        Pictures in a part at most; the last may have fewer.
+
+    Yields
+    ------
+    L, ab : torch.Tensor
+        (n, 1, H, W) and (n, 2, H, W), as `decode_lab` returns them.
+    """
+    for first in range(0, len(codes), size):
+        # copied: an array that is mapped from a file cannot be written to, and torch warns of it
+        yield decode_lab(torch.from_numpy(np.array(codes[first : first + size])).to(device))
 
 
 def square(rgb: np.ndarray, size: int) -> np.ndarray:

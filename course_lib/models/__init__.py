@@ -16,6 +16,7 @@ from course_lib.models.files import (
     positive_number,
     read_weights,
 )
+from course_lib.models.modes import evaluating
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.unet import UNetGenerator
@@ -27,6 +28,7 @@ __all__ = [
     "PatchDiscriminator",
     "UNetGenerator",
     "eccv16",
+    "evaluating",
     "siggraph17",
 ]
 
