@@ -47,8 +47,6 @@ class ECCV16(nn.Module):
 
     def __init__(self, width: float = 1.0, temperature: float = 1.0):
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width must be above 0, got {width}")
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}")
         self.width = width

@@ -140,17 +140,16 @@ def _width(
     if entry not in state or not state[entry].ndim:  # `load_into` will say what is wrong
         return asked or said or 1.0
     count = len(state[entry])
-    if said is not None and scaled(published, said) != count:
-        raise WeightsError(
-            f"{path}: its header says width {said:.4g}, but its tensors have "
-            f"{count / published:.4g}; fetch or save the file again"
-        )
-    held = said or count / published
-    if asked is not None and scaled(published, asked) != count:
-        raise WeightsError(
-            f"{path}: holds a network of width {held:.4g}, not {asked:.4g}; leave the width out"
-        )
-    return asked or held
+    for width, who, advice in (
+        (said, "its header says", "fetch or save the file again"),
+        (asked, "the call says", "leave the width out"),
+    ):
+        if width is not None and scaled(published, width) != count:
+            raise WeightsError(
+                f"{path}: {who} width {width:.4g}, but its tensors have {count / published:.4g}; "
+                f"{advice}"
+            )
+    return asked or said or count / published
 
 
 def _number(header: Mapping[str, str], key: str, path: Path) -> float | None:
@@ -433,22 +432,16 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], name: str | os.Pa
         message says which; the network is as it was.
     """
     own = network.state_dict()
-    missing = [key for key in own if key not in state]
-    unexpected = [key for key in state if key not in own]
-    shapes = [
-        f"{key} (file {tuple(state[key].shape)}, network {tuple(value.shape)})"
-        for key, value in own.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    problems = [
-        f"{len(found)} {what}: {_some(found)}"
-        for what, found in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", shapes),
-        )
-        if found
-    ]
+    wrong = {
+        "missing": [key for key in own if key not in state],
+        "unexpected": [key for key in state if key not in own],
+        "of another shape": [
+            f"{key} (file {tuple(state[key].shape)}, network {tuple(value.shape)})"
+            for key, value in own.items()
+            if key in state and state[key].shape != value.shape
+        ],
+    }
+    problems = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in wrong.items() if keys]
     if problems:
         raise WeightsError(
             f"{name}: these are not weights for this {type(network).__name__}; entries "
