@@ -47,8 +47,7 @@ from course_lib.image import ImageError, list_images, load_image, save_image
 from course_lib.inference import colorize
 from course_lib.lab import lightness, rgb_to_lab, to_gray
 from course_lib.metrics import MAX_AB_ERROR, psnr, ssim
-from course_lib.models import eccv16, siggraph17
-from course_lib.models.weights import WeightsError, find_weights
+from course_lib.models import WeightsError, eccv16, find_weights, siggraph17
 from course_lib.suggestions import suggestion_errors
 
 #: Side of the squares that are measured, in pixels.

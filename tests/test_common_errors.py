@@ -17,7 +17,7 @@ from course_lib import cli, environment
 from course_lib.checks import lesson_05
 from course_lib.device import pick_device
 from course_lib.inference import predict_ab
-from course_lib.models import NETWORKS
+from course_lib.models import NETWORKS, loading
 from course_lib.models import weights as weights_module
 
 PAGE = NOTEBOOKS / "common_errors.md"
@@ -175,13 +175,13 @@ def no_such_device(**_):
 
 @provokes("The course's weights are missing")
 def weights_missing(desk, monkeypatch, **_):
-    monkeypatch.setattr(weights_module, "data_folder", lambda: desk)
+    monkeypatch.setattr(loading, "data_folder", lambda: desk)
     return said(cl.eccv16)
 
 
 @provokes("The course's weights are not the ones that were shipped")
 def weights_changed(desk, monkeypatch, **_):
-    monkeypatch.setattr(weights_module, "data_folder", lambda: desk)
+    monkeypatch.setattr(loading, "data_folder", lambda: desk)
     (desk / "weights").mkdir()
     pointer = "version https://git-lfs.github.com/spec/v1\n"
     file = desk / "weights" / NETWORKS["eccv16"].shipped.file

@@ -83,7 +83,7 @@ def test_it_colours_by_its_name_once_its_weights_ship(saved, tiny, monkeypatch):
     monkeypatch.setitem(NETWORKS, "tiny", replace(tiny, shipped=shipped))
     (saved.parent / "weights").mkdir()
     saved.rename(saved.parent / "weights" / saved.name)
-    monkeypatch.setattr("course_lib.models.weights.data_folder", lambda: saved.parent)
+    monkeypatch.setattr("course_lib.models.loading.data_folder", lambda: saved.parent)
     assert cl.colorize(PHOTO, "tiny").shape == PHOTO.shape
 
 

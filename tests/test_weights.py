@@ -19,6 +19,7 @@ from course_lib.models import (
     WeightsError,
     find_weights,
     load_into,
+    loading,
     read_weights,
     save_weights,
     weights,
@@ -328,7 +329,7 @@ def shipped(tmp_path, monkeypatch):
     folder = tmp_path / "shipped"
     (folder / "weights").mkdir(parents=True)
     path = folder / "weights" / "tiny.safetensors"
-    monkeypatch.setattr(weights, "data_folder", lambda: folder)
+    monkeypatch.setattr(loading, "data_folder", lambda: folder)
     entry = Weights(path.name, save_weights(path, ECCV16(0.03)))
     monkeypatch.setitem(NETWORKS, "eccv16", replace(NETWORKS["eccv16"], shipped=entry))
     return path

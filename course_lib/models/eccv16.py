@@ -89,18 +89,8 @@ class ECCV16(nn.Module):
         """
         check_gray(L)
         x = ((pad_to_stride(L) - L_CENT) / L_NORM).to(self.model_out.weight.dtype)
-        for stage in (
-            self.model1,
-            self.model2,
-            self.model3,
-            self.model4,
-            self.model5,
-            self.model6,
-            self.model7,
-            self.model8,
-        ):
-            x = stage(x)
-        return x
+        x = self.model4(self.model3(self.model2(self.model1(x))))
+        return self.model8(self.model7(self.model6(self.model5(x))))
 
     def forward(self, L: Tensor) -> Tensor:
         """Colours of a batch of gray pictures.
