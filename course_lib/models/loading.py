@@ -11,7 +11,7 @@ from course_lib.models.eccv16 import ECCV16
 from course_lib.models.layers import scaled
 from course_lib.models.networks import NETWORKS, Network, look_up
 from course_lib.models.siggraph17 import SIGGRAPH17
-from course_lib.models.weights import WeightsError, load_into, positive_number, read_weights
+from course_lib.models.weights import WeightsError, load_into, read_weights
 
 
 def eccv16(
@@ -234,11 +234,11 @@ def _load(
             f"{path}: holds weights of {held or 'something else'}, not {wanted}{advice}"
         )
     row = NETWORKS[held]
-    found = {key: positive_number(header, key, path) for key in row.settings}
+    found = {key: _number(header, key, path) for key in row.settings}
     found = {key: row.settings[key](value) for key, value in found.items() if value} | settings
     network = row.build(width=_width(row, state, header, width, path), **found)
     load_into(network, state, path)
-    size = positive_number(header, "input_size", path)
+    size = _number(header, "input_size", path)
     if size is not None:
         network.input_size = round(size)  # `inference.colorize` looks here
     return network.eval()
@@ -260,7 +260,7 @@ def _width(
     path: Path,
 ) -> float:
     """The width that a network must have to take these weights."""
-    said = positive_number(header, "width", path)
+    said = _number(header, "width", path)
     entry, published = row.landmark
     if entry not in state or not state[entry].ndim:  # `load_into` will say what is wrong
         return asked or said or 1.0
@@ -275,3 +275,19 @@ def _width(
                 f"{advice}"
             )
     return asked or said or count / published
+
+
+def _number(header: Mapping[str, str], key: str, path: Path) -> float | None:
+    """A number above 0 in a file's header; None if the header does not have it."""
+    if key not in header:
+        return None
+    try:
+        value = float(header[key])
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise WeightsError(
+            f"{path}: its header has {key} {header[key]!r}, which is no number above 0; "
+            "fetch or save the file again"
+        )
+    return value

@@ -227,39 +227,3 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], name: str | os.Pa
             "the training went wrong, or the file was changed"
         )
     network.load_state_dict(cast)
-
-
-def positive_number(header: Mapping[str, str], key: str, path: Path) -> float | None:
-    """A number in the header of a file of weights.
-
-    Parameters
-    ----------
-    header : mapping of str to str
-        As `read_weights` returns it.
-    key : str
-        Which number.
-    path : pathlib.Path
-        The file, for messages.
-
-    Returns
-    -------
-    float or None
-        Above 0 and finite; None if the header does not have it.
-
-    Raises
-    ------
-    WeightsError
-        If it is anything else.
-    """
-    if key not in header:
-        return None
-    try:
-        value = float(header[key])
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise WeightsError(
-            f"{path}: its header has {key} {header[key]!r}, which is no number above 0; "
-            "fetch or save the file again"
-        )
-    return value
