@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import course_lib as cl
+from authoring import photographs
 from course_lib.bins import ab_bins
 from course_lib.data.folder import data_folder
 from course_lib.data.photos import KINDS, SPLITS
@@ -110,11 +111,7 @@ def test_another_table_is_no_prior(tmp_path):
 
 @pytest.fixture(scope="module")
 def build_photos():
-    path = data_folder() / "build_photos.py"
-    spec = importlib.util.spec_from_file_location("build_photos", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return photographs
 
 
 def png(values):
@@ -136,7 +133,7 @@ def test_the_readme_names_every_photo(build_photos):
 
 
 def test_a_table_without_its_place_is_refused(build_photos):
-    with pytest.raises(build_photos.BuildError, match="lacks the lines"):
+    with pytest.raises(ValueError, match="expected <!-- table of photographs -->"):
         build_photos.fresh_readme("nothing here", table())
 
 

@@ -5,12 +5,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import jupytext
-import nbformat
 import pytest
-from lesson import NOTEBOOKS, build
 
-ROOT = NOTEBOOKS.parent
-SOURCES = build.lessons()
+from authoring import build, course
+from authoring.course import LESSONS, NOTEBOOKS, ROOT, read, tagged
+
+SOURCES = course.lessons()
 TAGS = {"setup", "exercise", "check", "hint", "answer", "assertion"} | {
     "nbval-ignore-output",
     "nbval-check-output",
@@ -20,14 +20,6 @@ TAGS = {"setup", "exercise", "check", "hint", "answer", "assertion"} | {
 MEGABYTES = 1.5
 
 each_lesson = pytest.mark.parametrize("name", [path.stem for path in SOURCES])
-
-
-def read(name):
-    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-
-
-def tagged(notebook, tag):
-    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
 def printed(cell):
@@ -50,7 +42,7 @@ def test_every_source_has_its_notebook_and_no_notebook_is_left_over():
 
 @each_lesson
 def test_the_committed_notebook_is_fresh(name):
-    assert build.is_fresh(build.SOURCES / f"{name}.py"), "run: make notebooks"
+    assert build.staleness(LESSONS / f"{name}.py") == "", "run: make notebooks"
 
 
 @each_lesson
@@ -66,11 +58,11 @@ def test_it_was_run_in_order_without_an_error(name):
 
 @each_lesson
 def test_it_is_small_and_holds_nothing_that_changes_from_run_to_run(name):
-    path = NOTEBOOKS / f"{name}.ipynb"
+    path = course.notebook_of(name)
     assert path.stat().st_size <= MEGABYTES * 1e6
     notebook = read(name)
     assert "widgets" not in notebook.metadata
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert set(notebook.metadata) == {"kernelspec", "language_info", course.RECORD}
     for cell in notebook.cells:
         assert set(cell.metadata.get("tags", [])) <= TAGS, cell.metadata
         assert "execution" not in cell.metadata
@@ -93,7 +85,7 @@ def test_the_first_code_cell_is_the_same_in_every_lesson_and_shows_nothing():
     for notebook in (read(path.stem) for path in SOURCES):
         first = next(cell for cell in notebook.cells if cell.cell_type == "code")
         assert tagged(notebook, "setup") == [first]
-        assert first.source == build.setup(build.published())
+        assert first.source == build.setup(course.published())
         assert first.outputs == []
 
 
@@ -144,7 +136,7 @@ def test_exercises_come_with_check_hint_and_answer(name):
     assert count >= (0 if name.startswith("00") else 3)
     for tag in ("check", "hint", "answer"):
         assert len(tagged(notebook, tag)) == count, tag
-    source = jupytext.read(build.SOURCES / f"{name}.py")
+    source = jupytext.read(LESSONS / f"{name}.py")
     for cell, solved in zip(tagged(notebook, "exercise"), tagged(source, "exercise"), strict=True):
         assert "### " not in cell.source
         assert cell.source == build.clear_solution(solved.source)
@@ -179,7 +171,7 @@ def test_every_check_is_still_to_do_for_a_learner(name):
 @pytest.mark.notebooks
 @each_lesson
 def test_the_solved_lesson_passes_every_check_in_any_folder(name, tmp_path):
-    notebook = build.make_notebook(build.SOURCES / f"{name}.py", solved=True)
+    notebook = build.make_notebook(LESSONS / f"{name}.py", solved=True)
     build.execute(notebook, tmp_path)
     checks = tagged(notebook, "check")
     assert len(checks) == len(tagged(notebook, "exercise"))

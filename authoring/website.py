@@ -1,17 +1,15 @@
 """Build the reading site: the lessons as they are, with Jupyter Book, into build/site.
 
-    python notebooks/build_site.py                    for reading on this machine
-    python notebooks/build_site.py owner/name         with links into that repository and to Colab
+    python -m authoring.website                    for reading on this machine
+    python -m authoring.website owner/name         with links into that repository and to Colab
 
 Without a name it takes the repository that publish.py wrote down, if it did.
 
-Runs in the environment of site/requirements.txt. Nothing is executed, and nothing is fetched: the
+Runs in the environment of web/requirements.txt. Nothing is executed, and nothing is fetched: the
 pages are copied with small changes, which `stage` makes, and Jupyter Book does the rest.
 """
 
-import argparse
 import importlib.util
-import json
 import re
 import shutil
 import subprocess
@@ -23,14 +21,12 @@ import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
-SETTINGS = NOTEBOOKS / "site"
-WORK = ROOT / "build" / "site-work"
-SITE = ROOT / "build" / "site"
+from authoring import course
+from authoring.course import ROOT
 
-#: Written by publish.py, and absent before; see `build.published`.
-PUBLISHED = NOTEBOOKS / "published.json"
+SETTINGS = ROOT / "authoring" / "web"
+WORK = course.BUILD / "site-work"
+SITE = course.BUILD / "site"
 
 #: Code in Markdown; or a link or picture that leads neither to the web nor into its own page.
 CODE = r"(?:```.*?```|`[^`]*`)"
@@ -39,10 +35,10 @@ LINK = re.compile(rf"{CODE}|(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!\w+:|#)([^()
 
 def pages() -> dict[str, str]:
     """Files of the repository that are pages of the site, and their names there."""
-    lessons = sorted(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
+    lessons = [source.stem for source in course.lessons()]
     return {
         "notebooks/README.md": "index.md",
-        **{f"notebooks/{name}": name for name in lessons},
+        **{f"notebooks/{name}.ipynb": f"{name}.ipynb" for name in lessons},
         "notebooks/common_errors.md": "common_errors.md",
         "data/README.md": "data.md",
     }
@@ -52,7 +48,7 @@ def home(repository: str = "") -> dict[str, str] | None:
     """Where the course lies on GitHub: as named, else as published, else nowhere."""
     if repository:
         return {"repository": repository, "tag": "main"}
-    return json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.exists() else None
+    return course.published()
 
 
 def with_links(text: str, page: str, where: dict[str, str] | None, pictures: Path) -> str:
@@ -124,7 +120,7 @@ def staged(
     """
     cells = []
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
+        tags = course.tags(cell)
         if "setup" in tags:  # only Colab needs it
             continue
         if cell.cell_type == "markdown":
@@ -135,6 +131,7 @@ def staged(
             cell.metadata["tags"] = [*tags, "hide-input"]
         cells += _described(cell)
     notebook.cells = cells
+    notebook.metadata.pop(course.RECORD, None)
     return notebook
 
 
@@ -142,7 +139,7 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
     """Put everything that Jupyter Book needs into a folder."""
     for page, name in pages().items():
         if name.endswith(".ipynb"):
-            notebook = nbformat.read(ROOT / page, as_version=4)
+            notebook = course.read(Path(name).stem)
             nbformat.write(staged(notebook, page, where, folder), folder / name)
         else:
             text = (ROOT / page).read_text(encoding="utf-8")
@@ -191,12 +188,10 @@ def mathjax() -> Path:
 
 def main() -> None:
     """Build the site, as the command line asks."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = course.command_line(__doc__)
     parser.add_argument("repository", nargs="?", default="", help="owner/name, as on GitHub")
     repository = parser.parse_args().repository
-    if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    if repository and not course.OWNER_NAME.fullmatch(repository):
         parser.error(f"a repository is named owner/name, not {repository!r}")
     shutil.rmtree(WORK, ignore_errors=True)
     source = WORK / "source"

@@ -1,6 +1,6 @@
 """Rebuild data/photos from the Debian packages that the photographs come from.
 
-``python data/build_photos.py FOLDER`` takes the packages from a folder of .deb files;
+``python -m authoring.photographs FOLDER`` takes the packages from a folder of .deb files;
 ``--download`` fetches them with ``apt-get download`` first, and ``--table`` only writes the table
 in data/README.md anew. data/photos/photos.csv says what to make of what: every picture is made
 from its row, and its bytes are compared with the row's sha256.
@@ -15,7 +15,6 @@ import argparse
 import csv
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tarfile
@@ -29,9 +28,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from authoring.course import DATA
+from authoring.markers import replace_between
+from course_lib.files import whole_file
 from course_lib.image import ImageError, load_image
 
-DATA = Path(__file__).resolve().parent
 #: Longest side of a scene or a gray picture, and of an object with its margin, in pixels.
 SCENE_SIDE, OBJECT_SIDE = 768, 320
 #: White around an object, as a part of its longest side.
@@ -42,8 +43,6 @@ SCENE_QUALITY, OBJECT_QUALITY = 88, 92
 OPAQUE = 24
 #: Not a Debian package: its pictures come from the installed Python package.
 PYTHON_PACKAGE = "scikit-image"
-#: Between these lines of data/README.md stands the table that this script writes.
-TABLE_START, TABLE_END = "<!-- table of photographs -->", "<!-- end of table -->"
 
 
 class BuildError(RuntimeError):
@@ -329,22 +328,10 @@ def read_rows(table: Path) -> list[dict[str, str]]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Its folder is made if need be.
-    content : bytes
-        What it shall hold.
-    """
+    """Write a file whole or not at all, into a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def write_rows(table: Path, rows: list[dict[str, str]]) -> None:
@@ -389,7 +376,7 @@ def fresh_readme(text: str, rows: list[dict[str, str]]) -> str:
     Parameters
     ----------
     text : str
-        The page as it is. It has one line `TABLE_START` and, after it, one `TABLE_END`.
+        The page as it is.
     rows : list of dict
         The rows of photos.csv.
 
@@ -398,11 +385,7 @@ def fresh_readme(text: str, rows: list[dict[str, str]]) -> str:
     str
         The page as it should be.
     """
-    before, start, rest = text.partition(TABLE_START)
-    _, end, after = rest.partition(TABLE_END)
-    if not (start and end):
-        raise BuildError(f"data/README.md lacks the lines {TABLE_START} and {TABLE_END}")
-    return f"{before}{start}\n\n{photo_table(rows)}\n{end}{after}"
+    return replace_between(text, "table of photographs", photo_table(rows))
 
 
 # The whole --------------------------------------------------------------------------------------
@@ -535,7 +518,7 @@ def main(arguments: list[str] | None = None) -> int:
         fresh = fresh_readme(text, read_rows(photos / "photos.csv"))
         if fresh != text:
             write_whole(readme, fresh.encode())
-    except (BuildError, OSError) as error:
+    except (BuildError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not options.table:

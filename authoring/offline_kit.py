@@ -1,14 +1,13 @@
 """Put everything that a classroom without a network needs into one folder, for a stick.
 
-    python notebooks/offline_kit.py FOLDER                                  for this system
-    python notebooks/offline_kit.py FOLDER --for windows-3.12 macos-3.13    for others
+    python -m authoring.offline_kit FOLDER                                  for this system
+    python -m authoring.offline_kit FOLDER --for windows-3.12 macos-3.13    for others
 
 The folder gets the lessons, the course's wheel with its photographs and weights, the wheels of
 `constraints.txt` (with those for teachers and for the tests), a README that says how to install
 from them, and checksums. Here the network is needed; where the folder is used it is not.
 """
 
-import argparse
 import hashlib
 import re
 import shutil
@@ -20,8 +19,8 @@ from pathlib import Path
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-NOTEBOOKS = Path(__file__).resolve().parent
-ROOT = NOTEBOOKS.parent
+from authoring import course
+from authoring.course import NOTEBOOKS, ROOT
 
 #: Where PyTorch for Linux comes without gigabytes for NVIDIA cards. Elsewhere it has none anyway.
 TORCH_FOR_CPU = "https://download.pytorch.org/whl/cpu"
@@ -239,16 +238,16 @@ def make_kit(folder: Path, targets: list[Target]) -> None:
     subprocess.CalledProcessError
         If a wheel cannot be had.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name a new folder, or delete it first")
+    course.make_new(folder)
     wheels, notebooks = folder / "wheels", folder / "notebooks"
-    wheels.mkdir(parents=True)
+    wheels.mkdir()
     notebooks.mkdir()
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
     subprocess.run([*command, "--directory", str(wheels.resolve())], cwd=ROOT, check=True)
     for wanted in targets:
         download(wheels, wanted)
-    for path in [*NOTEBOOKS.glob("[0-9]*.ipynb"), NOTEBOOKS / "common_errors.md"]:
+    pages = [course.notebook_of(source.stem) for source in course.lessons()]
+    for path in [*pages, NOTEBOOKS / "common_errors.md"]:
         shutil.copy(path, notebooks)
     readme = README.format(
         systems="\n".join(f"- {wanted}," for wanted in targets)[:-1] + ".",
@@ -260,9 +259,7 @@ def make_kit(folder: Path, targets: list[Target]) -> None:
 
 def main() -> None:
     """Make the folder that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = course.command_line(__doc__)
     parser.add_argument("folder", type=Path, help="where; a new or empty folder")
     parser.add_argument(
         "--for",

@@ -1,6 +1,6 @@
 """Hidden tests of lesson 05, "Colorize any photograph".
 
-The form of these files is described in `notebooks/make_class.py`.
+The form of these files is described in `authoring/classroom.py`.
 """
 
 

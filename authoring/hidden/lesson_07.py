@@ -1,6 +1,6 @@
 """Hidden tests of lesson 07, "Teach a trained network a new domain".
 
-The form of these files is described in `notebooks/make_class.py`. Exercise 3 asks for a prediction
+The form of these files is described in `authoring/classroom.py`. Exercise 3 asks for a prediction
 and has none.
 """
 

@@ -1,6 +1,6 @@
 """Hidden tests of lesson 06, "Train two networks against each other".
 
-The form of these files is described in `notebooks/make_class.py`. Exercise 4 asks for a prediction
+The form of these files is described in `authoring/classroom.py`. Exercise 4 asks for a prediction
 and has none.
 """
 

@@ -17,8 +17,11 @@ c = get_config()  # noqa: F821, nbgrader runs this file with it
 # nbgrader calls its helper alembic by name; so it is found without activating the environment too.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-# The longest cell of a lesson takes about a minute on two ordinary processor cores.
-c.Execute.timeout = 120
+# Against answers that never end. The longest cell of a lesson takes about a minute on two ordinary
+# processor cores, and a busy machine may take many times that.
+c.Execute.timeout = 600
+c.Execute.startup_timeout = 600
+c.Execute.iopub_timeout = 600
 
 # Without this a warning would cost an answer its points, as everything on stderr does.
 c.IgnorePattern.enabled = True

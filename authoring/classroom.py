@@ -1,6 +1,6 @@
 """Make a course folder for nbgrader: an assignment of each lesson, with points and hidden tests.
 
-    python notebooks/make_class.py FOLDER
+    python -m authoring.classroom FOLDER
 
 FOLDER/source/NN_name/NN_name.ipynb is the solved lesson, with the answers' folds left out:
 
@@ -18,7 +18,6 @@ FOLDER/nbgrader_config.py is a copy of `class_config.py`. From there on it is nb
 generate_assignment, autograde, generate_feedback.
 """
 
-import argparse
 import ast
 import re
 import shutil
@@ -30,10 +29,11 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-import build
+from authoring import build, course
+from authoring.course import tagged, tags
 
-CONFIG = build.NOTEBOOKS / "class_config.py"
-HIDDEN = build.NOTEBOOKS / "hidden"
+CONFIG = Path(__file__).with_name("class_config.py")
+HIDDEN = Path(__file__).with_name("hidden")
 
 #: What an exercise is worth, by its difficulty.
 POINTS = {"Easy": 1, "Medium": 2, "Hard": 3}
@@ -200,18 +200,18 @@ def make_assignment(source: Path) -> tuple[NotebookNode, list[Exercise]]:
     """
     lesson = f"lesson_{source.stem[:2]}"
     tests = hidden_tests(lesson)
-    solved = iter(_tagged(jupytext.read(source), "exercise"))
+    solved = iter(tagged(jupytext.read(source), "exercise"))
     notebook = build.make_notebook(source)
-    notebook.cells = [cell for cell in notebook.cells if "answer" not in _tags(cell)]
+    notebook.cells = [cell for cell in notebook.cells if "answer" not in tags(cell)]
     exercises, stated, exercise = [], None, None
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = LINK.sub(r"](../\1/\1.ipynb", cell.source)
             stated = EXERCISE.search(cell.source) or stated
-        if "exercise" in _tags(cell):
+        if "exercise" in tags(cell):
             exercise = cell
             exercise.source = write_out_stubs(next(solved).source)
-        if "check" in _tags(cell):
+        if "check" in tags(cell):
             name, _ = called(cell.source)
             if exercise is None or stated is None or stated[2] not in POINTS:
                 raise ValueError(
@@ -232,14 +232,6 @@ def make_assignment(source: Path) -> tuple[NotebookNode, list[Exercise]]:
     return notebook, exercises
 
 
-def _tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
-
-
-def _tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if tag in _tags(cell)]
-
-
 def make_class(folder: Path) -> dict[str, list[Exercise]]:
     """Write the course folder.
 
@@ -258,10 +250,9 @@ def make_class(folder: Path) -> dict[str, list[Exercise]]:
     FileExistsError
         If there is something in the folder.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name a new folder")
+    course.make_new(folder)
     graded = {}
-    for source in build.lessons():
+    for source in course.lessons():
         notebook, graded[source.stem] = make_assignment(source)
         assignment = folder / "source" / source.stem
         assignment.mkdir(parents=True)
@@ -283,9 +274,7 @@ def table(graded: dict[str, list[Exercise]]) -> str:
 
 def main() -> None:
     """Make the folder that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = course.command_line(__doc__)
     parser.add_argument("folder", type=Path, help="where; a new or empty folder")
     folder = parser.parse_args().folder.expanduser()
     try:

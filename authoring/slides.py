@@ -1,9 +1,9 @@
 """Make slides of the lessons: a reveal.js deck each, into build/slides.
 
-    python notebooks/slides.py                 every lesson
-    python notebooks/slides.py 05_inference    that lesson alone
+    python -m authoring.slides                 every lesson
+    python -m authoring.slides 05_inference    that lesson alone
 
-Runs in the environment of site/requirements.txt. A deck is one file that needs no network:
+Runs in the environment of web/requirements.txt. A deck is one file that needs no network:
 reveal.js and MathJax are in it. (nbconvert's own slides take both from the web, and show whole
 cells, which no slide can hold.)
 
@@ -20,7 +20,6 @@ What is on the slides follows from the lesson's cells by rule:
 - hints, answers, other code, tables and the further reading are left to the lesson.
 """
 
-import argparse
 import importlib.util
 import math
 import re
@@ -28,16 +27,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 from jinja2 import Environment
 from markdown_it import MarkdownIt
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
-TEMPLATE = NOTEBOOKS / "site" / "slides.html.j2"
-SLIDES = ROOT / "build" / "slides"
+from authoring import course
+
+TEMPLATE = course.ROOT / "authoring" / "web" / "slides.html.j2"
+SLIDES = course.BUILD / "slides"
 
 #: Most lines on a slide of text, on a lesson's first, and beside a figure; and the characters in
 #: a line of text, beside a figure, and of code. `tests/test_slides.py` does the sum with the sizes
@@ -287,14 +285,14 @@ def deck(notebook: NotebookNode) -> list[list[Slide]]:
         Columns, from left to right, of slides from top to bottom.
     """
     aside = {"hint", "answer", "setup", "assertion"}
-    cells = [c for c in notebook.cells if not aside & set(c.metadata.get("tags", []))]
+    cells = [c for c in notebook.cells if not aside & set(course.tags(c))]
     made = _Deck()
     for place, cell in enumerate(cells):
         if cell.cell_type == "markdown":
             made.read(cell)
-        elif "exercise" in cell.metadata.get("tags", []):
+        elif "exercise" in course.tags(cell):
             made.stub(cell.source)
-        elif "check" not in cell.metadata.get("tags", []):
+        elif "check" not in course.tags(cell):
             made.listing(cell.source)
         for picture, alt in figures(cell):
             made.draw(picture, alt, _caption(cells, place, alt, made.used))
@@ -341,15 +339,12 @@ def render(columns: list[list[Slide]], name: str) -> str:
 
 def main() -> None:
     """Make the decks, as the command line asks."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = course.command_line(__doc__)
     parser.add_argument("lessons", nargs="*", help="names such as 05_inference (default: all)")
-    names = parser.parse_args().lessons
-    names = names or sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
+    names = [source.stem for source in course.lessons(parser.parse_args().lessons)]
     SLIDES.mkdir(parents=True, exist_ok=True)
     for name in names:
-        columns = deck(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4))
+        columns = deck(course.read(name))
         (SLIDES / f"{name}.html").write_text(render(columns, name), encoding="utf-8")
         print(f"build/slides/{name}.html: {sum(map(len, columns))} slides")
 

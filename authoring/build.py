@@ -1,9 +1,9 @@
-"""Build the lessons: notebooks/src/NAME.py to notebooks/NAME.ipynb.
+"""Build the lessons: authoring/lessons/NAME.py to notebooks/NAME.ipynb.
 
-    python notebooks/build.py                 every lesson, as learners get it, executed
-    python notebooks/build.py 05_inference    that lesson alone
-    python notebooks/build.py --solved        with the solutions in, into notebooks/solved/
-    python notebooks/build.py --check         are the committed notebooks those of the sources?
+    python -m authoring.build                 every lesson, as learners get it, executed
+    python -m authoring.build 05_inference    that lesson alone
+    python -m authoring.build --solved        with the solutions in, into build/solved/
+    python -m authoring.build --check         say which notebooks are stale, and why
 
 A source is a solved lesson in jupytext's py:percent form. What the build makes of its cells
 follows from their tags:
@@ -19,9 +19,8 @@ Other tags are nbval's. Every lesson's first code cell, tagged "setup" and folde
 here: on Google Colab it installs the library. `publish.py` says from which repository.
 """
 
-import argparse
 import ast
-import json
+import hashlib
 import re
 import sys
 import textwrap
@@ -33,16 +32,14 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-NOTEBOOKS = Path(__file__).resolve().parent
-SOURCES = NOTEBOOKS / "src"
-SOLVED = NOTEBOOKS / "solved"
+from authoring import course
+from course_lib import __version__
 
-#: The repository that the notebooks are in, {"repository": "owner/name", "tag": "main"};
-#: written by publish.py, and absent before.
-PUBLISHED = NOTEBOOKS / "published.json"
+SOLVED = course.BUILD / "solved"
 
-#: Seconds that one cell may take.
-CELL_TIMEOUT = 120
+#: Seconds for a cell, for a kernel to start, and for what a cell shows to arrive. They guard
+#: against hanging alone: a busy machine may take many times what these take on another.
+PATIENCE = {"timeout": 1800, "startup_timeout": 600, "iopub_timeout": 600}
 
 COLAB = "https://colab.research.google.com"
 
@@ -127,17 +124,8 @@ def _answer(code: str) -> NotebookNode:
     return new_markdown_cell(_fold("Answer", text), metadata={"tags": ["answer"]})
 
 
-def _tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
-
-
-def published() -> dict[str, str] | None:
-    """The repository that the notebooks are in, and its branch or tag; None before publishing."""
-    return json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.exists() else None
-
-
 def colab_link(lesson: str, where: dict[str, str]) -> str:
-    """Where Colab opens a lesson, given what `published` returned."""
+    """Where Colab opens a lesson, given what `course.published` returned."""
     return f"{COLAB}/github/{where['repository']}/blob/{where['tag']}/notebooks/{lesson}.ipynb"
 
 
@@ -175,7 +163,7 @@ def make_notebook(
     solved : bool
         Leave the solutions in.
     where : dict, optional
-        The repository, as from `published`, which is the default.
+        The repository, as from `course.published`, which is the default.
 
     Returns
     -------
@@ -183,9 +171,9 @@ def make_notebook(
         The same for the same source, to the last byte.
     """
     first, *others = jupytext.read(source).cells
-    cells, solution = _opening(first, source.stem, where or published()), None
+    cells, solution = _opening(first, source.stem, where or course.published()), None
     for cell in others:
-        tags = _tags(cell)
+        tags = course.tags(cell)
         if "exercise" in tags:
             solution = cell.source
             cell.source = show_solution(solution) if solved else clear_solution(solution)
@@ -206,12 +194,12 @@ def make_notebook(
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def execute(notebook: NotebookNode, folder: Path = NOTEBOOKS) -> None:
+def execute(notebook: NotebookNode, folder: Path = course.NOTEBOOKS) -> None:
     """Run a notebook's cells, as "Run All" does in a folder: that of the lessons unless given."""
     metadata = dict(notebook.metadata)
     client = NotebookClient(
         notebook,
-        timeout=CELL_TIMEOUT,
+        **PATIENCE,
         record_timing=False,
         coalesce_streams=True,  # on a busy machine, what a cell prints comes in pieces
         resources={"metadata": {"path": str(folder)}},
@@ -226,47 +214,90 @@ def content(notebook: NotebookNode) -> list[tuple]:
     return [(c.id, c.cell_type, c.source, dict(c.metadata)) for c in notebook.cells]
 
 
-def is_fresh(source: Path) -> bool:
-    """Whether the committed notebook's cells, outputs aside, are those of its source."""
-    target = NOTEBOOKS / f"{source.stem}.ipynb"
-    if not target.exists():
-        return False
-    committed = nbformat.read(target, as_version=4)
-    return content(committed) == content(make_notebook(source))
+def built_from(source: Path) -> dict[str, str]:
+    """What a lesson's outputs depend on, as it is now.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        A lesson's py:percent file.
+
+    Returns
+    -------
+    dict of str to str
+        The sha256 of the source, of the shipped weights and of the table of photographs, which
+        holds that of each photograph; and the library's version. By path in the repository.
+    """
+    texts = {
+        f"{course.LESSONS.relative_to(course.ROOT).as_posix()}/{source.name}": source,
+        "data/photos/photos.csv": course.DATA / "photos" / "photos.csv",
+    }
+    # as text, so that it is the same where git writes other ends of lines
+    contents = {name: path.read_text("utf-8").encode() for name, path in texts.items()}
+    for path in sorted((course.DATA / "weights").glob("*.safetensors")):
+        contents[f"data/weights/{path.name}"] = path.read_bytes()
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return {**digests, "course_lib": __version__}
 
 
-def lessons(names: list[str] | None = None) -> list[Path]:
-    """Sources of the lessons, in order; of some of them if names are given."""
-    found = sorted(SOURCES.glob("[0-9]*.py"))
-    unknown = set(names or ()) - {path.stem for path in found}
-    if unknown:
-        raise SystemExit(
-            f"no lesson {', '.join(sorted(unknown))}; there are "
-            + ", ".join(path.stem for path in found)
-        )
-    return [path for path in found if not names or path.stem in names]
+def changes(
+    notebook: NotebookNode, source: Path, *, where: dict[str, str] | None = None
+) -> list[str]:
+    """What has changed since a notebook was built.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        As it is committed.
+    source : pathlib.Path
+        The lesson's py:percent file.
+    where : dict, optional
+        As for `make_notebook`.
+
+    Returns
+    -------
+    list of str
+        Names as in `built_from`, or "its cells"; empty if the notebook is fresh.
+    """
+    recorded = notebook.metadata.get(course.RECORD)
+    if recorded is None:
+        return ["no record of what it was built from"]
+    now = built_from(source)
+    changed = [name for name, value in recorded.items() if now.get(name) != value]
+    if content(notebook) != content(make_notebook(source, where=where)):
+        changed.append("its cells")
+    return changed
+
+
+def staleness(source: Path) -> str:
+    """What is stale about a lesson's notebook, as a line; empty if nothing is."""
+    lesson = source.stem
+    if not course.notebook_of(lesson).exists():
+        return f"{lesson} has no notebook"
+    changed = changes(course.read(lesson), source)
+    return f"{lesson} is stale: {', '.join(changed)}" if changed else ""
 
 
 def main() -> None:
     """Build or check, as the command line asks."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = course.command_line(__doc__)
     parser.add_argument("lessons", nargs="*", help="names such as 05_inference (default: all)")
-    parser.add_argument("--solved", action="store_true", help="into notebooks/solved/")
+    parser.add_argument("--solved", action="store_true", help="into build/solved/")
     parser.add_argument("--check", action="store_true", help="build nothing; exit 1 if stale")
     options = parser.parse_args()
-    sources = lessons(options.lessons)
+    sources = course.lessons(options.lessons)
     if options.check:
-        stale = [path.stem for path in sources if not is_fresh(path)]
+        stale = [line for line in map(staleness, sources) if line]
         if stale:
-            sys.exit(f"stale: {', '.join(stale)}; run: make notebooks")
+            sys.exit("\n".join([*stale, "run: make notebooks"]))
         return
-    folder = SOLVED if options.solved else NOTEBOOKS
-    folder.mkdir(exist_ok=True)
+    folder = SOLVED if options.solved else course.NOTEBOOKS
+    folder.mkdir(parents=True, exist_ok=True)
     for source in sources:
+        record = built_from(source)
         notebook = make_notebook(source, solved=options.solved)
         execute(notebook)
+        notebook.metadata[course.RECORD] = record
         nbformat.write(notebook, folder / f"{source.stem}.ipynb")
         print(f"{source.stem}: {len(notebook.cells)} cells")
 

@@ -1,6 +1,6 @@
 """Hidden tests of lesson 04, "Tell the network what gray cannot".
 
-The form of these files is described in `notebooks/make_class.py`. Exercise 4 asks for two numbers
+The form of these files is described in `authoring/classroom.py`. Exercise 4 asks for two numbers
 and has none.
 """
 
