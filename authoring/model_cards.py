@@ -1,6 +1,6 @@
 """Write what was measured into README.md and the weights' cards in data/README.md.
 
-``python authoring/model_cards.py`` takes everything from files that runs wrote: the facts from the
+``python -m authoring.model_cards`` takes everything from files that runs wrote: the facts from the
 weights' own headers; the figures from weights/results.json and weights/held-out.json, which
 ``python -m course_lib.evaluation --json`` writes; the tables of weights/choices.csv and
 weights/trials.csv, which ``choose`` and ``compare`` of ``python -m course_lib.training`` write;
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from markers import replace_between
 from safetensors import safe_open
 
+from authoring.markers import replace_between
 from course_lib.evaluation import format_table, markdown_table
 from course_lib.evaluation.summary import COLUMNS, interval_text
 from course_lib.models.weights import COURSE

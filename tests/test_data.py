@@ -1,6 +1,5 @@
 import csv
 import hashlib
-import importlib.util
 import io
 import shutil
 import subprocess

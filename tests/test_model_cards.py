@@ -1,18 +1,14 @@
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from authoring import model_cards
+from authoring.markers import replace_between
 from course_lib.data.folder import data_folder
 from course_lib.models.weights import COURSE
 from course_lib.training.choices import save_choices
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "authoring"))
-import model_cards
-from markers import replace_between
 
 
 def test_the_pages_show_what_was_measured():
@@ -75,7 +71,7 @@ def test_public_sets_have_their_tables(figures):
 
 
 def test_the_choices_begin_with_gray_and_tell_what_ships(tmp_path, monkeypatch):
-    monkeypatch.setattr("WEIGHTS", tmp_path)
+    monkeypatch.setattr(model_cards, "WEIGHTS", tmp_path)
     assert model_cards.choices() == ""
     measured = {"psnr": 20.0, "auc_raw": 80.0, "auc_balanced": 70.0, "colourfulness": 0.5}
     measured |= {"pictures": 20, "pixels": 128}
@@ -95,7 +91,7 @@ def test_the_choices_begin_with_gray_and_tell_what_ships(tmp_path, monkeypatch):
         "temperature": "0.38",
         "training": "; rebalancing softened by 0.3",
     }
-    monkeypatch.setattr("header", lambda model: facts)
+    monkeypatch.setattr(model_cards, "header", lambda model: facts)
     table = model_cards.choices()
     assert "first 20 validation pictures at 128 x 128" in table
     rows = [line for line in table.splitlines() if line.startswith("|")][2:]
@@ -107,7 +103,7 @@ def test_the_choices_begin_with_gray_and_tell_what_ships(tmp_path, monkeypatch):
 
 
 def test_the_trials_begin_with_gray(tmp_path, monkeypatch):
-    monkeypatch.setattr("WEIGHTS", tmp_path)
+    monkeypatch.setattr(model_cards, "WEIGHTS", tmp_path)
     assert model_cards.trials() == ""
     measured = {"psnr": 20.0, "auc_raw": 80.0, "auc_balanced": 70.0, "colourfulness": 0.5}
     measured |= {"pictures": 20, "pixels": 128}
@@ -127,7 +123,7 @@ def test_the_trials_begin_with_gray(tmp_path, monkeypatch):
 
 
 def test_figures_of_other_weights_are_refused(figures, tmp_path, monkeypatch):
-    monkeypatch.setattr("WEIGHTS", tmp_path)
+    monkeypatch.setattr(model_cards, "WEIGHTS", tmp_path)
     assert model_cards.measured("held-out.json") == {}
     (tmp_path / "held-out.json").write_text(json.dumps({"this": figures}))
     assert model_cards.measured("held-out.json")["this"]["pictures"] == 7
