@@ -17,6 +17,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from safetensors import safe_open
 
+from authoring.course import DATA
 from authoring.markers import replace_between
 from course_lib.evaluation import format_table, markdown_table
 from course_lib.evaluation.summary import COLUMNS, interval_text
@@ -24,7 +25,6 @@ from course_lib.models.weights import COURSE
 from course_lib.plotting import COLORS, LINES, new_figure
 from course_lib.training.loop import History
 
-DATA = Path(__file__).resolve().parent.parent / "data"
 WEIGHTS = DATA / "weights"
 
 #: Entries of a header that a card shows, and what to call them.
@@ -135,14 +135,11 @@ def hues(sets: dict[str, dict], model: str) -> str:
 def compared(
     file: str, settings: dict[str, str], is_bold: Callable[[dict], bool] = lambda row: False
 ) -> tuple[list[dict[str, str]], str]:
-    """Rows of a table of trials, and the table in Markdown; none and empty if not measured.
+    """Rows of a table of trials, and the table in Markdown.
 
     `settings` are its first columns and what to call them; the first row is the gray picture's.
     """
-    path = WEIGHTS / file
-    if not path.exists():
-        return [], ""
-    with path.open(newline="", encoding="utf-8") as opened:
+    with (WEIGHTS / file).open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
     columns = settings | MEASURES
     table = [list(columns.values())]
@@ -157,7 +154,9 @@ def compared(
 
 
 def choices() -> str:
-    """What other sizes, softenings, temperatures and weights would give."""
+    """What other sizes, softenings, temperatures and weights would give; empty if not tried."""
+    if not (WEIGHTS / "choices.csv").exists():
+        return ""
     facts = header("eccv16")
     softened = re.findall(r"softened by ([\d.]+)", facts["training"]) or ["0"]
     shipped = [float(x) for x in (facts["input_size"], softened[-1], facts["temperature"])]
@@ -173,8 +172,6 @@ def choices() -> str:
         return row["weights"] == "averaged" and numbers == shipped
 
     rows, table = compared("choices.csv", settings, ships)
-    if not rows:
-        return ""
     return (
         "What other input sizes, softenings and temperatures would have given, and the weights of "
         f"the last step instead of the averaged ones, on the first {rows[0]['pictures']} "
@@ -184,10 +181,10 @@ def choices() -> str:
 
 
 def trials() -> str:
-    """What short trainings of other widths and lambdas gave."""
-    rows, table = compared("trials.csv", {"width": "width", "lambda": "lambda"})
-    if not rows:
+    """What short trainings of other widths and lambdas gave; empty if there were none."""
+    if not (WEIGHTS / "trials.csv").exists():
         return ""
+    rows, table = compared("trials.csv", {"width": "width", "lambda": "lambda"})
     return (
         f"Short trainings from random weights, each on the same {int(rows[1]['samples']):,} "
         "pictures of Tiny ImageNet, in the same order: measured on the first "
