@@ -191,7 +191,7 @@ compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a
 	$(BIN)/python -m course_lib.training compare --train $(TRAIN) --validation $(VALIDATION_LARGE) \
 		--run runs/trials --threads 1 --change width 0.375 --change lam 0.25 --change lam 0.75 \
 		--output data/weights/trials.csv
-	$(BIN)/python data/write_cards.py
+	$(BIN)/python -m authoring.model_cards
 
 .PHONY: bench
 bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
@@ -205,7 +205,7 @@ lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps tor
 .PHONY: results
 results: $(STAMP) ## measure the shipped weights; write the READMEs' figures and picture anew
 	$(BIN)/python -m course_lib.evaluation --json data/weights/results.json --picture data/results.jpg
-	$(BIN)/python data/write_cards.py
+	$(BIN)/python -m authoring.model_cards
 
 # Folders of the public sets; those that are not named are fetched, into the user's cache folder.
 # The arrays are those that the networks were trained on: the baselines learn from them, and copies
@@ -226,7 +226,7 @@ results-held-out: $(STAMP) ## the same on held-out public pictures: TRAIN=a.npy 
 		$(if $(TRAIN_LARGE),--train $(TRAIN_LARGE))
 	$(if $(PACS),$(HELD_OUT) --count $(COUNT) --name 'PACS' --folder $(PACS) --only photo \
 		$(NO_FACES) $(if $(TRAIN_LARGE),--train $(TRAIN_LARGE)),@echo 'PACS is left out: no folder')
-	$(BIN)/python data/write_cards.py
+	$(BIN)/python -m authoring.model_cards
 
 .PHONY: contact-sheet
 contact-sheet: $(STAMP) ## 24 held-out public pictures coloured, in out/held-out.jpg (not to be passed on)

@@ -15,7 +15,8 @@ import course_lib as cl
 from authoring import course
 from course_lib import PatchDiscriminator, UNetGenerator
 from course_lib.checks import lesson_06 as check
-from course_lib.training.gan import Gan, GanSettings, ab_histogram_distance
+from course_lib.metrics import ab_histogram_distance
+from course_lib.training.gan import Gan, GanSettings
 from course_lib.training.losses import adversarial_loss, discriminator_loss
 
 LESSON = "06_gan_training"

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from course_lib.evaluation.summary import Interval, bootstrap
 from course_lib.hints import Hint, hint_tensors
 from course_lib.inference import prepare, upsample_ab
 from course_lib.lab import lab_to_rgb, lightness, merge_lab
 from course_lib.metrics import psnr
+from course_lib.models import evaluating
 
 #: Number of hints to PSNR in dB, as reported for the published weights on 1000 test pictures of
 #: ImageNet at 256 x 256, with hints of 6 x 6 pixels.
@@ -98,10 +100,8 @@ def psnr_against_hints(
         (len(pictures), len(counts)), dB over 8-bit RGB.
     """
     device = next(net.parameters()).device
-    training = net.training
-    net.eval()
     rows = []
-    try:
+    with evaluating(net):
         for number, truth in enumerate(pictures):
             small_l, own_l = prepare(truth, getattr(net, "input_size", 256)), lightness(truth)
             hints = reveal_hints(truth, max(counts), seed + number)
@@ -117,6 +117,25 @@ def psnr_against_hints(
                     for one in ab.float().cpu().split(1)
                 ]
             )
-    finally:
-        net.train(training)
     return np.array(rows)
+
+
+def hint_results(pictures: Sequence[np.ndarray], net: nn.Module) -> dict[str, Interval]:
+    """PSNR of SIGGRAPH17 with 0, 1, 2, 5, 10, 20, 50 and 100 true hints.
+
+    Parameters
+    ----------
+    pictures : sequence of numpy.ndarray
+        The truth: (H, W, 3) uint8 each.
+    net : torch.nn.Module
+        SIGGRAPH17.
+
+    Returns
+    -------
+    dict
+        Number of hints, as text, to mean and 95 % bootstrap interval in dB.
+    """
+    curves = psnr_against_hints(net, pictures)
+    return {
+        str(count): bootstrap(curves[:, column]) for column, count in enumerate(PUBLISHED_PSNR)
+    }

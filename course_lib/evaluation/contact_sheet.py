@@ -51,6 +51,26 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
+def from_best_to_worst(gains: np.ndarray, count: int) -> list[int]:
+    """A fair choice of pictures to show: evenly spread over their ranks, best and worst included.
+
+    Parameters
+    ----------
+    gains : numpy.ndarray
+        (N,), how well each picture came out; more is better.
+    count : int
+        How many; all N if there are no more.
+
+    Returns
+    -------
+    list of int
+        Indices, best first.
+    """
+    order = np.argsort(-gains, kind="stable")
+    ranks = np.linspace(0, len(gains) - 1, min(count, len(gains))).round().astype(int)
+    return order[ranks].tolist()
+
+
 def _upright_text(text: str, length: int, width: int) -> Image.Image:
     """Text that reads from bottom to top, in the middle of a white strip."""
     strip = Image.new("RGB", (length, width), "white")

@@ -4,18 +4,36 @@ Both learn from pictures in the form in which `data.arrays` keeps them, and colo
 (H, W, 3) uint8 as `inference.colorize` does.
 """
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from course_lib.data.arrays import decode_lab
-from course_lib.lab import lab_to_rgb, lightness, merge_lab
+from course_lib.data.arrays import decode_lab, encode_lab, in_parts, square
+from course_lib.data.copies import shrink, thumbnails
+from course_lib.data.photos import photos
+from course_lib.lab import lab_to_rgb, lightness, merge_lab, rgb_to_lab
 
-#: Side in pixels to which pictures are shrunk to find out how alike they are.
-THUMBNAIL = 16
+
+def training_codes(path: Path | None) -> np.ndarray:
+    """The pictures that the baselines learn from.
+
+    Parameters
+    ----------
+    path : Path, optional
+        An array made by ``python -m course_lib.training prepare``. The course's own training
+        photographs unless given.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, 3, H, W) uint8.
+    """
+    if path is not None:
+        return np.load(path, mmap_mode="r")
+    shipped = [square(p.load(), 64) for p in photos("train") if p.kind != "gray"]
+    return np.stack([encode_lab(rgb_to_lab(rgb)).transpose(2, 0, 1) for rgb in shipped])
 
 
 class MeanColour:
@@ -28,7 +46,8 @@ class MeanColour:
     """
 
     def __init__(self, codes: np.ndarray):
-        total = sum(ab.double().mean(dim=(2, 3)).sum(dim=0) for _, ab in _parts(codes))
+        parts = in_parts(codes, size=512)
+        total = sum(ab.double().mean(dim=(2, 3)).sum(dim=0) for _, ab in parts)
         self.ab = (total / len(codes)).float().numpy()
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
@@ -51,22 +70,13 @@ class NearestPicture:
 
     def __init__(self, codes: np.ndarray):
         self.codes = codes
-        self.thumbnails = torch.cat([_thumbnail(L) for L, _ in _parts(codes)])
+        self.thumbnails = thumbnails(codes)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Colour a picture; (H, W, 3) uint8 in and out."""
         own_l = lightness(rgb)
-        wanted = _thumbnail(torch.from_numpy(own_l)[None, None])
+        wanted = shrink(torch.from_numpy(own_l)[None, None])
         found = int((self.thumbnails - wanted).square().sum(dim=1).argmin())
         _, ab = decode_lab(torch.from_numpy(np.array(self.codes[found : found + 1])))
         ab = F.interpolate(ab, own_l.shape, mode="bilinear", align_corners=False)
         return lab_to_rgb(merge_lab(own_l, ab[0].permute(1, 2, 0).numpy()))
-
-
-def _parts(codes: np.ndarray, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
-    for start in range(0, len(codes), size):
-        yield decode_lab(torch.from_numpy(np.array(codes[start : start + size])))
-
-
-def _thumbnail(L: Tensor) -> Tensor:
-    return F.interpolate(L, (THUMBNAIL, THUMBNAIL), mode="area").flatten(1)
