@@ -60,6 +60,11 @@ CELLS = {
         "show()\nshow((0, 0, 0) if drawing.AGAIN else (255, 255, 255))",
         r"picture 2: lightness is up to 25. of 255 off \(12 are allowed\)",
     ),
+    "of other colours, and may vary": ("show((drawing.AGAIN * 180, 90, 60))", None),
+    "missing, and may vary": (
+        "if not drawing.AGAIN: show()",
+        "pictures stored: 1, made by the run: 0",
+    ),
     "missing": ("if not drawing.AGAIN: show()", "pictures stored: 1, made by the run: 0"),
     "new": ("if drawing.AGAIN: show()", "pictures stored: 0, made by the run: 1"),
     "of another size": (
@@ -75,10 +80,11 @@ def said(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lesson")
     (folder / "drawing.py").write_text(DRAWING, encoding="utf-8")
     # nbval itself would find that a cell shows nothing; here it is told to leave that alone
-    aside = {"tags": ["nbval-ignore-output"]}
     cells = [new_code_cell("import drawing\nfrom drawing import show")]
     for name, (code, _) in CELLS.items():
-        cells.append(new_code_cell(code, metadata={} if "HTML" in name else aside))
+        tags = [] if "HTML" in name else ["nbval-ignore-output"]
+        tags += ["pictures-vary"] if "may vary" in name else []
+        cells.append(new_code_cell(code, metadata={"tags": tags}))
     notebook = new_notebook(cells=cells)
     build.execute(notebook, folder)
     write(notebook, folder / "lesson.ipynb")

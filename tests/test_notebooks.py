@@ -16,6 +16,7 @@ TAGS = {"setup", "exercise", "check", "hint", "answer", "assertion"} | {
     "nbval-ignore-output",
     "nbval-check-output",
     "nbval-skip",
+    "pictures-vary",
     "raises-exception",
 }
 MEGABYTES = 1.5
