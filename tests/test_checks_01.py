@@ -2,11 +2,12 @@ import jupytext
 import numpy as np
 import pytest
 import torch
-from lesson import build, defined_in
+from lesson import defined_in
 from scipy import ndimage
 from torch.utils.data import DataLoader
 
 import course_lib as cl
+from authoring import build, course
 from course_lib.checks import lesson_01 as check
 from course_lib.metrics import psnr as library_psnr
 
@@ -30,7 +31,7 @@ def refused(result, advice):
 def in_the_exercise(name, solved=True):
     # the lesson imports the library's psnr later on, which hides the learner's
     names = defined_in("01_the_problem")
-    for cell in jupytext.read(build.SOURCES / "01_the_problem.py").cells:
+    for cell in jupytext.read(course.LESSONS / "01_the_problem.py").cells:
         if "exercise" in cell.metadata.get("tags", []):
             show = build.show_solution if solved else build.clear_solution
             exec(show(cell.source), names)

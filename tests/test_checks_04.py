@@ -9,7 +9,7 @@ from skimage import data
 import course_lib as cl
 from course_lib.checks import lesson_04 as check
 from course_lib.data.arrays import square
-from course_lib.hint_curve import psnr_against_hints, reveal_hints
+from course_lib.evaluation import psnr_against_hints, reveal_hints
 from course_lib.hints import hint_tensors
 from course_lib.metrics import psnr
 from course_lib.models.siggraph17 import SIGGRAPH17

@@ -8,13 +8,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lesson import build, defined_in
+from lesson import defined_in
 from PIL import Image
 
 import course_lib as cl
+from authoring import course
 from course_lib import PatchDiscriminator, UNetGenerator
 from course_lib.checks import lesson_06 as check
-from course_lib.training.gan import Gan, GanSettings, ab_histogram_distance
+from course_lib.metrics import ab_histogram_distance
+from course_lib.training.gan import Gan, GanSettings
 from course_lib.training.losses import adversarial_loss, discriminator_loss
 
 LESSON = "06_gan_training"
@@ -121,7 +123,7 @@ def test_the_cell_for_a_gpu_trains_on_a_public_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("course_lib.training.__main__.CONFIGS", tmp_path)
     monkeypatch.setattr("course_lib.data.public.fetch_dataset", lambda name: tmp_path / "set")
-    cells = jupytext.read(build.SOURCES / f"{LESSON}.py").cells
+    cells = jupytext.read(course.LESSONS / f"{LESSON}.py").cells
     (cell,) = (c.source for c in cells if c.cell_type == "code" and "PROFILE =" in c.source)
     names = {"cl": cl, "np": np}
     exec(cell.replace('PROFILE = "laptop"', 'PROFILE = "gpu"'), names)

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.checks.report import Todo, TryAgain, check, expect, expect_array, expect_close
+from course_lib.metrics import ab_histogram_distance
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.unet import UNetGenerator
-from course_lib.training.gan import ab_histogram_distance
 from course_lib.training.losses import adversarial_loss, discriminator_loss
 
 
