@@ -127,6 +127,7 @@ def expect_array(got: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
 
 def expect_number(got: Any, what: str) -> float:
     """The answer as a single finite number; else `TryAgain` with its name, `what`."""
+    expect_returned(got, what)
     return float(expect_array(got, (), f"{what}, a single number"))
 
 

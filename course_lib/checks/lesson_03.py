@@ -178,7 +178,7 @@ def rarity(function):
         ]
         hint = "The formula is 1 / ((1 - lam) * prior + lam / Q), then scaled."
         tolerance = 2e-4 * truth.max()
-        expect_close(sized(values), truth, f"{what}, once scaled", tolerance, hint, mistakes)
+        expect_close(sized(values), truth, f"{what} (once scaled)", tolerance, hint, mistakes)
         mean = (prior * values).sum()
         expect(
             np.isclose(mean, 1, rtol=1e-3),
