@@ -53,8 +53,9 @@ unit: $(STAMP) ## run the unit tests
 	$(PARALLEL) -m 'not notebooks and not environments'
 
 .PHONY: test-lessons
-test-lessons: $(STAMP) ## run every lesson as learners get it, and compare outputs (nbval)
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 \
+test-lessons: $(STAMP) ## run every lesson as learners get it; compare text (nbval) and pictures
+	PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_pictures --nbval --nbval-current-env \
+		--nbval-cell-timeout=1800 --nbval-kernel-startup-timeout=600 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg $(LESSONS)
 
 .PHONY: test-solved
@@ -69,11 +70,9 @@ test-site: $(STAMP) site slides ## build site and slides, and look at every link
 test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit
 	$(BIN)/python -m pytest -m environments tests/test_class.py tests/test_offline_kit.py
 
-# The slow ones two at a time: lessons take most of the time, and two of them with a thread each are
-# done sooner than one after the other with two.
 .PHONY: test
-test: lint unit ## run every test
-	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 test-lessons test-solved test-site test-teaching
+test: $(STAMP) ## run every test, and say what ran and how long it took
+	$(BIN)/python tests/run_parts.py $(MAKE) --no-print-directory
 
 # The three targets below make environments of their own; the first time that takes minutes.
 .PHONY: versions

@@ -229,7 +229,7 @@ def built_from(source: Path) -> dict[str, str]:
         holds that of each photograph; and the library's version. By path in the repository.
     """
     texts = {
-        f"{course.LESSONS.relative_to(course.ROOT).as_posix()}/{source.name}": source,
+        f"authoring/lessons/{source.name}": source,
         "data/photos/photos.csv": course.DATA / "photos" / "photos.csv",
     }
     # as text, so that it is the same where git writes other ends of lines

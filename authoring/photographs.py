@@ -30,6 +30,7 @@ from PIL import Image
 
 from authoring.course import DATA
 from authoring.markers import replace_between
+from course_lib.evaluation import markdown_table
 from course_lib.files import whole_file
 from course_lib.image import ImageError, load_image
 
@@ -362,12 +363,11 @@ def photo_table(rows: list[dict[str, str]]) -> str:
     Returns
     -------
     str
-        Lines, the last one with its line break.
+        Lines, a row each.
     """
     columns = ("file", "title", "author", "licence", "package", "version")
-    lines = [columns, ("---",) * len(columns)]
-    lines += [[row[column].replace("|", r"\|") for column in columns] for row in rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    cells = [[row[column].replace("|", r"\|") for column in columns] for row in rows]
+    return markdown_table([columns, *cells])
 
 
 def fresh_readme(text: str, rows: list[dict[str, str]]) -> str:

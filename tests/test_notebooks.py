@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 
 from authoring import build, course
@@ -15,6 +16,7 @@ TAGS = {"setup", "exercise", "check", "hint", "answer", "assertion"} | {
     "nbval-ignore-output",
     "nbval-check-output",
     "nbval-skip",
+    "pictures-vary",
     "raises-exception",
 }
 MEGABYTES = 1.5
@@ -43,6 +45,78 @@ def test_every_source_has_its_notebook_and_no_notebook_is_left_over():
 @each_lesson
 def test_the_committed_notebook_is_fresh(name):
     assert build.staleness(LESSONS / f"{name}.py") == "", "run: make notebooks"
+
+
+def test_learners_see_lessons_and_their_two_pages_and_nothing_else():
+    made_by_use = {"out", ".ipynb_checkpoints"}
+    pages = {course.notebook_of(path.stem).name for path in SOURCES}
+    assert {p.name for p in NOTEBOOKS.iterdir()} - made_by_use == pages | {
+        "README.md",
+        "common_errors.md",
+    }
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A course of one lesson that has just been built, whose parts a test may change."""
+    for name in ("authoring/lessons", "notebooks", "data/photos", "data/weights"):
+        (tmp_path / name).mkdir(parents=True)
+    source = tmp_path / "authoring" / "lessons" / SOURCES[0].name
+    source.write_bytes(SOURCES[0].read_bytes())
+    (tmp_path / "data" / "photos" / "photos.csv").write_text("file,sha256\n", encoding="utf-8")
+    (tmp_path / "data" / "weights" / "eccv16-course.safetensors").write_bytes(b"trained")
+    places = {
+        "ROOT": tmp_path,
+        "NOTEBOOKS": tmp_path / "notebooks",
+        "LESSONS": source.parent,
+        "DATA": tmp_path / "data",
+    }
+    for name, place in places.items():
+        monkeypatch.setattr(course, name, place)
+    notebook = build.make_notebook(source)
+    notebook.metadata[course.RECORD] = build.built_from(source)
+    nbformat.write(notebook, course.notebook_of(source.stem))
+    assert build.staleness(source) == ""
+    return source
+
+
+@pytest.mark.parametrize(
+    ("file", "addition"),
+    [
+        ("data/weights/eccv16-course.safetensors", " further"),
+        ("data/photos/photos.csv", "moss.jpg,1f\n"),
+    ],
+)
+def test_a_notebook_is_stale_when_what_it_shows_was_made_from_something_else(copy, file, addition):
+    with (course.ROOT / file).open("a", encoding="utf-8") as changed:
+        changed.write(addition)
+    assert build.staleness(copy) == f"{copy.stem} is stale: {file}"
+
+
+def test_a_notebook_is_stale_when_the_source_or_the_library_is_another(copy, monkeypatch):
+    monkeypatch.setattr(build, "__version__", "99.0")
+    assert build.staleness(copy) == f"{copy.stem} is stale: course_lib"
+    with copy.open("a", encoding="utf-8") as source:
+        source.write("\n# One word more.\n")
+    said = f"{copy.stem} is stale: authoring/lessons/{copy.name}, course_lib, its cells"
+    assert build.staleness(copy) == said
+
+
+def test_weights_of_a_network_that_is_new_make_nothing_stale(copy):
+    (course.DATA / "weights" / "another-course.safetensors").write_bytes(b"new")
+    assert build.staleness(copy) == ""
+
+
+def test_a_notebook_that_was_edited_by_hand_or_never_built_is_stale(copy):
+    notebook = course.read(copy.stem)
+    notebook.cells[-1].source += "!"
+    nbformat.write(notebook, course.notebook_of(copy.stem))
+    assert build.staleness(copy) == f"{copy.stem} is stale: its cells"
+    del notebook.metadata[course.RECORD]
+    nbformat.write(notebook, course.notebook_of(copy.stem))
+    assert "no record of what it was built from" in build.staleness(copy)
+    course.notebook_of(copy.stem).unlink()
+    assert build.staleness(copy) == f"{copy.stem} has no notebook"
 
 
 @each_lesson

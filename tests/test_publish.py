@@ -16,7 +16,6 @@ def fork(tmp_path, monkeypatch):
     notebooks, sources = tmp_path / "notebooks", tmp_path / "authoring" / "lessons"
     notebooks.mkdir()
     shutil.copytree(course.LESSONS, sources)
-    monkeypatch.setattr(course, "ROOT", tmp_path)
     monkeypatch.setattr(course, "NOTEBOOKS", notebooks)
     monkeypatch.setattr(course, "LESSONS", sources)
     monkeypatch.setattr(course, "PUBLISHED", tmp_path / "authoring" / "published.json")

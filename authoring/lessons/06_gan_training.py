@@ -510,7 +510,7 @@ print(f"{history_l1.rows[-1]['seconds']:.0f} seconds in all")
 # The recipe keeps colourings of the first few held-out pictures at fixed steps, in `gan.samples` and
 # in the checkpoint. That is the best record of a GAN's training:
 
-# %%
+# %% tags=["pictures-vary"]
 show_rows(
     {f"step {step}": row for step, row in gan.samples.items()} | {"truth": truth[:4]},
     "Four held-out flowers and fruits at steps 0, 50, 100, 150 and 200 of the game and in truth: "
@@ -526,7 +526,7 @@ show_rows(
 #
 # Here are the two losses of the game.
 
-# %%
+# %% tags=["pictures-vary"]
 names = {"discriminator": "discriminator", "adversarial": "generator, in the game"}
 show_lines(
     {label: history.column(name) for name, label in names.items()}
@@ -592,7 +592,7 @@ def show_panels(columns, records, description):
     show(figure, description)
 
 
-# %%
+# %% tags=["pictures-vary"]
 show_panels(
     {"chroma": "mean chroma, Lab units", "histogram": "histogram distance"},
     {"the generator of the game, on held-out pictures": history},
@@ -690,7 +690,7 @@ assert figures["L1"]["auc"] > figures["gray"]["auc"]
 # guess that misses is farther off than beige. Look at the first line, too: by PSNR no colour at all
 # beats the game. So which one is better depends on what you want it for; no single number can say.
 
-# %%
+# %% tags=["pictures-vary"]
 show_rows(
     {"L1": coloured(only_l1, held_out[:8]), "L1 + GAN": coloured(with_gan, held_out[:8])}
     | {"truth": truth[:8]},
@@ -704,7 +704,7 @@ show_rows(
 # will also find what critics of patches leave behind: fine patterns, and colours that change within
 # one thing. Here are all the colours on the ab plane.
 
-# %%
+# %% tags=["pictures-vary"]
 from course_lib.plotting import show_ab_histograms
 
 show_ab_histograms(
@@ -759,7 +759,7 @@ for seed, row in enumerate(seeds):
     print(f"seed {seed}: chroma {row['chroma']:.1f}, histogram distance {row['histogram']:.2f}")
 print(f"before: chroma {before['chroma']:.1f}, histogram distance {before['histogram']:.2f}")
 
-# %%
+# %% tags=["pictures-vary"]
 figure, axes = new_figure(1, 2, width=7, height=2.6)
 panels = {"chroma": "mean chroma", "histogram": "histogram distance"}
 for axis, (name, label) in zip(axes[0], panels.items(), strict=True):
@@ -819,7 +819,7 @@ broken |= {"no L1": play(l1_weight=0), "wrong scale": play(forgetful)}
 # %% [markdown]
 # First the curves. Try to tell from them alone which game went wrong, and how.
 
-# %%
+# %% tags=["pictures-vary"]
 titles = {
     "discriminator": "discriminator's loss",
     "adversarial": "generator's loss in the game",
@@ -836,7 +836,7 @@ show_panels(
 # %% [markdown]
 # And now what came of it.
 
-# %%
+# %% tags=["pictures-vary"]
 show_rows(
     {kind: coloured(recipe.average.network, held_out[:6]) for kind, (recipe, _) in broken.items()},
     "Six held-out objects after four games: as it should be; full of coloured noise against a "
@@ -908,7 +908,7 @@ print(dict(sorted(header.items())))
 # %% [markdown]
 # From here on it is a network like the others. `cl.colorize` takes it, and photographs of any size.
 
-# %%
+# %% tags=["pictures-vary"]
 white = [on_white(p.load(), 128) for p in cl.photos(split="test", kind="object")[::4]]
 grays = [cl.to_gray(rgb) for rgb in white]
 show_rows(
