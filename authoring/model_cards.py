@@ -21,9 +21,12 @@ from authoring.course import DATA
 from authoring.markers import replace_between
 from course_lib.evaluation import format_table, markdown_table
 from course_lib.evaluation.summary import COLUMNS, interval_text
-from course_lib.models.weights import COURSE
+from course_lib.models import NETWORKS
 from course_lib.plotting import COLORS, LINES, new_figure
 from course_lib.training.loop import History
+
+#: The course's own weights, by network.
+COURSE = {name: row.shipped for name, row in NETWORKS.items() if row.shipped}
 
 WEIGHTS = DATA / "weights"
 

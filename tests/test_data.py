@@ -11,9 +11,9 @@ from PIL import Image
 import course_lib as cl
 from authoring import photographs
 from course_lib.bins import ab_bins
-from course_lib.data.folder import data_folder
 from course_lib.data.photos import KINDS, SPLITS
 from course_lib.data.prior import ab_prior, load_prior
+from course_lib.files import data_folder
 
 PHOTOS = data_folder() / "photos"
 

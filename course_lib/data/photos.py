@@ -2,13 +2,13 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from course_lib.data.folder import data_folder
+from course_lib.files import data_folder
 from course_lib.image import load_image
 
 #: Splits, by photograph: no picture, and no second picture of the same thing, is in two.
@@ -63,19 +63,7 @@ def _table() -> tuple[Photo, ...]:
             Photo(
                 name=row["file"].rsplit(".", 1)[0],
                 path=folder / row["file"],
-                **{
-                    key: row[key]
-                    for key in (
-                        "kind",
-                        "subject",
-                        "split",
-                        "title",
-                        "author",
-                        "licence",
-                        "package",
-                        "description",
-                    )
-                },
+                **{field.name: row[field.name] for field in fields(Photo)[2:]},
             )
             for row in csv.DictReader(file)
         )

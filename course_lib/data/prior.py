@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from course_lib.bins import ab_bins
-from course_lib.data.folder import data_folder
+from course_lib.files import data_folder
 
 
 def ab_prior() -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from course_lib import parallel
 from course_lib.data.arrays import decode_lab
 from course_lib.lab import lab_to_rgb
 from course_lib.metrics import ab_error_curve, ab_histogram_distance, auc, mean_chroma, psnr
@@ -23,7 +24,6 @@ from course_lib.models.layers import AB_NORM
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.unet import UNetGenerator
 from course_lib.models.weights import save_weights
-from course_lib.training import parallel
 from course_lib.training.loop import History, fit, step_generator
 from course_lib.training.losses import adversarial_loss, discriminator_loss, l1_loss
 from course_lib.training.optim import MasterWeights, WeightAverage, cosine_rate

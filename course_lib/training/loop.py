@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from course_lib.training import parallel
+from course_lib import parallel
 
 
 class Recipe(Protocol):

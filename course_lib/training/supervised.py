@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_lib import parallel
 from course_lib.data.arrays import decode_lab
-from course_lib.inference import pick_device
-from course_lib.training import parallel
+from course_lib.device import pick_device
 from course_lib.training.loop import step_generator
 from course_lib.training.optim import MasterWeights, WeightAverage, bfloat16_pays, cosine_rate
 
@@ -45,7 +45,7 @@ class Settings:
     precision : {"auto", "float32", "bfloat16"}
         "auto" takes bfloat16 where the device has matrix units for it.
     device : str
-        "auto" takes a graphics card where there is one; see `inference.pick_device`.
+        "auto" takes a graphics card where there is one; see `device.pick_device`.
     """
 
     steps: int = 1000
