@@ -25,6 +25,9 @@ from course_lib.models import shipped_weights
 from course_lib.plotting import COLORS, LINES, new_figure
 from course_lib.training.loop import History
 
+#: The course's own weights, by network.
+COURSE = shipped_weights()
+
 WEIGHTS = DATA / "weights"
 
 #: Entries of a header that a card shows, and what to call them.
@@ -59,13 +62,13 @@ MEASURES = {key: heading for key, (heading, _) in COLUMNS.items() if key != "ssi
 
 def header(model: str) -> dict[str, str]:
     """What a file of weights says of itself."""
-    with safe_open(WEIGHTS / shipped_weights()[model].file, framework="pt") as file:
+    with safe_open(WEIGHTS / COURSE[model].file, framework="pt") as file:
         return file.metadata()
 
 
 def card(model: str) -> str:
     """The facts of a file of weights as a Markdown table."""
-    shipped, facts = shipped_weights()[model], header(model)
+    shipped, facts = COURSE[model], header(model)
     rows = [(f"`{shipped.file}`", "")]
     rows += [(name, facts[key]) for key, name in FACTS.items() if key in facts]
     rows.append(("size", f"{(WEIGHTS / shipped.file).stat().st_size / 1e6:.1f} MB, float16"))
@@ -81,7 +84,7 @@ def measured(file: str) -> dict[str, dict]:
     """
     path = WEIGHTS / file
     sets = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    shipped = {model: one.sha256 for model, one in shipped_weights().items()}
+    shipped = {model: one.sha256 for model, one in COURSE.items()}
     for name, figures in sets.items():
         if figures.get("weights") != shipped:
             raise ValueError(f"{path}: {name}: measured with other weights; measure anew")
@@ -248,7 +251,7 @@ def pages() -> dict[Path, str]:
         "choices": choices(),
         "trials": trials(),
     }
-    for model in shipped_weights():
+    for model in COURSE:
         blocks[f"card of {model}"] = card(model)
         blocks[f"history of {model}"] = history_in_words(model)
         blocks[f"hues of {model}"] = hues(scenes | public, model)
@@ -265,5 +268,5 @@ def pages() -> dict[Path, str]:
 if __name__ == "__main__":
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
-    for model in shipped_weights():
+    for model in COURSE:
         draw_history(model, DATA / f"{model}-history.png")

@@ -7,7 +7,6 @@ from PIL import Image
 from authoring import model_cards
 from authoring.markers import replace_between
 from course_lib.files import data_folder
-from course_lib.models import shipped_weights
 from course_lib.training.choices import save_choices
 
 
@@ -16,7 +15,7 @@ def test_the_pages_show_what_was_measured():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run make results"
 
 
-@pytest.mark.parametrize("model", shipped_weights())
+@pytest.mark.parametrize("model", model_cards.COURSE)
 def test_the_history_of_each_training_is_shown_and_told(model, tmp_path):
     text = (data_folder() / "README.md").read_text(encoding="utf-8")
     (told,) = re.findall(rf"!\[(.*)\]\({model}-history\.png\)", text)
@@ -33,16 +32,16 @@ def test_the_history_of_each_training_is_shown_and_told(model, tmp_path):
 @pytest.fixture
 def figures():
     """What the evaluation writes, with figures that are easily found again."""
-    methods = ("gray", "mean colour", "nearest picture", *shipped_weights())
+    methods = ("gray", "mean colour", "nearest picture", *model_cards.COURSE)
     names = ("psnr", "ssim", "auc_raw", "auc_balanced", "colourfulness")
     hue = {"pictures": 3, "pixels": 0.25, "right": (0.5, 0.4, 0.6), "gray": (0.1, 0, 0.2)}
     return {
         "pictures": 7,
         "size": 64,
         "training_pictures": 12_345,
-        "weights": {model: one.sha256 for model, one in shipped_weights().items()},
+        "weights": {model: one.sha256 for model, one in model_cards.COURSE.items()},
         "methods": {method: dict.fromkeys(names, (20, 10, 30)) for method in methods},
-        "hues": {model: {"green": hue} for model in shipped_weights()},
+        "hues": {model: {"green": hue} for model in model_cards.COURSE},
         "hints": {"0": (21, 19, 23), "10": (25, 24, 26)},
         "suggestions": {"answer": (14, 13, 15), "head less prior": (-1.25, -2, -0.5)},
     }

@@ -12,6 +12,7 @@ from course_lib.evaluation.measure import Method, measure_all
 from course_lib.evaluation.suggestions import suggestion_results
 from course_lib.evaluation.summary import format_means, format_table, summarize, summarize_hues
 from course_lib.inference import colorize
+from course_lib.models import NETWORKS
 
 
 def evaluate(
@@ -24,8 +25,8 @@ def evaluate(
     pictures : sequence of numpy.ndarray
         The truth: (H, W, 3) uint8 each.
     nets : dict
-        Networks by name. The one that is called siggraph17 is also given hints, and asked for
-        suggestions.
+        Networks by their names in `NETWORKS`; one of them takes hints, and is measured with
+        some, and asked for suggestions.
     nearest : NearestPicture
         The baseline; the mean colour is that of its pictures.
 
@@ -44,11 +45,12 @@ def evaluate(
     }
     methods |= {name: lambda gray, n=net: colorize(gray, n) for name, net in nets.items()}
     figures = measure_all(pictures, methods)
+    hinted = nets[_takes_hints(nets)]
     results = {
         "methods": {name: summarize(figure) for name, figure in figures.items()},
         "hues": {name: summarize_hues(figures[name]) for name in nets},
-        "hints": hint_results(pictures, nets["siggraph17"]),
-        "suggestions": suggestion_results(pictures, nets["siggraph17"]),
+        "hints": hint_results(pictures, hinted),
+        "suggestions": suggestion_results(pictures, hinted),
     }
     return results, figures[next(iter(nets))]["psnr"] - figures["gray"]["psnr"]
 
@@ -94,7 +96,10 @@ def results_sheet(
         (height, width, 3) uint8, as `contact_sheet` makes it.
     """
     rows = {name.upper(): lambda rgb, _, n=net: colorize(rgb, n) for name, net in nets.items()}
-    rows["with ten hints"] = lambda rgb, i: colorize(
-        rgb, nets["siggraph17"], hints=reveal_hints(rgb, 10, i)
-    )
+    hinted = nets[_takes_hints(nets)]
+    rows["with ten hints"] = lambda rgb, i: colorize(rgb, hinted, hints=reveal_hints(rgb, 10, i))
     return contact_sheet([pictures[i] for i in from_best_to_worst(gains, count)], rows)
+
+
+def _takes_hints(nets: dict[str, nn.Module]) -> str:
+    return next(name for name in nets if NETWORKS[name].takes_hints)
