@@ -9,16 +9,12 @@ import numpy as np
 from torch import nn
 from tqdm.auto import tqdm
 
-from course_lib import __version__
+from course_lib import __version__, parallel
+from course_lib.device import pick_device
 from course_lib.image import SUFFIXES, ImageError, list_images, load_image, save_image
-from course_lib.inference import colorize, pick_device
+from course_lib.inference import colorize
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
-from course_lib.models import eccv16, siggraph17
-from course_lib.models.weights import WeightsError
-from course_lib.training import parallel
-
-#: Names on the command line and the functions that load them.
-MODELS = {"eccv16": eccv16, "siggraph17": siggraph17}
+from course_lib.models import NETWORKS, WeightsError, load_network
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("inputs", nargs="+", type=Path, help="pictures, and folders of pictures")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--model", choices=[*MODELS, "both"], default="eccv16")
+    parser.add_argument("--model", choices=[*NETWORKS, "both"], default="eccv16")
     parser.add_argument(
         "--weights",
         default="course",
@@ -128,11 +124,13 @@ def _run(options: argparse.Namespace) -> int:
     device = pick_device(options.device)
     if options.output.exists() and not options.output.is_dir():
         raise ImageError(f"{options.output}: this is a file; --output needs a folder")
-    names = list(MODELS) if options.model == "both" else [options.model]
-    if options.model == "both" and options.weights not in ("course", "official"):
-        raise ValueError("--weights FILE holds one network; name it with --model")
+    names = [options.model]
+    if options.model == "both":
+        if options.weights not in ("course", "official"):
+            raise ValueError("--weights FILE holds one network; name it with --model")
+        names = [name for name, row in NETWORKS.items() if row.shipped]
     tasks = list(_tasks(options.inputs))
-    nets = {name: MODELS[name](weights=options.weights).to(device).eval() for name in names}
+    nets = {name: load_network(name, options.weights).to(device) for name in names}
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -179,7 +179,7 @@ def _import(module: str) -> str | None:
 
 
 def _photographs() -> Iterator[Finding]:
-    from course_lib.data.folder import data_folder
+    from course_lib.files import data_folder
 
     folder = data_folder() / "photos"
     again = "install the package again (in a clone: git checkout -- data/photos)"
@@ -207,31 +207,32 @@ def _sha256(path: Path) -> str | None:
 
 
 def _weights() -> Iterator[Finding]:
-    from course_lib.models.files import WeightsError, read_weights
-    from course_lib.models.weights import COURSE, find_weights
+    from course_lib.models import NETWORKS, WeightsError, find_weights, read_weights
 
-    for model, shipped in COURSE.items():
+    for model, row in NETWORKS.items():
+        if row.shipped is None:
+            continue
         try:
             _, header = read_weights(find_weights(model, "course"))
         except WeightsError as error:
             yield Finding("FAIL", f"weights of {model}", _one_line(error))
         else:
-            found = f"{shipped.file} (width {header.get('width', 'unknown')}), verified"
+            found = f"{row.shipped.file} (width {header.get('width', 'unknown')}), verified"
             yield Finding("OK", f"weights of {model}", found)
 
 
 def _processor() -> Iterator[Finding]:
     import torch
 
-    from course_lib.training.optim import bfloat16_pays
+    from course_lib.device import bfloat16_pays
 
     yield Finding("OK", "processor", f"PyTorch uses {torch.get_num_threads()} threads")
     yield Finding(
         "NOTE",
         "bfloat16",
-        "this processor has matrix units for it, and training uses them"
+        "this processor has instructions for it, and training uses them"
         if bfloat16_pays()
-        else "this processor has no matrix units for it; training uses float32",
+        else "this processor has no instructions for it; training uses float32",
     )
 
 
@@ -305,7 +306,7 @@ def prepare_colab() -> int:
 
 
 def _gpu_advice() -> str:
-    from course_lib.inference import pick_device
+    from course_lib.device import pick_device
 
     if pick_device().type == "cuda":
         return "Networks train on this runtime's GPU."

@@ -1,4 +1,12 @@
-"""Files of the course: written whole or not at all."""
+"""Files of the course: where they lie, how they are fetched, and how they are written.
+
+Environment variables:
+
+- ``COURSE_OFFLINE=1``: never touch the network.
+- ``COURSE_CACHE``: the folder for downloads, instead of the user's cache folder.
+- ``COURSE_MIRRORS``: base addresses, separated by spaces, that are tried in order after the
+  published one; the file's name is appended to each.
+"""
 
 import os
 import tempfile
@@ -6,6 +14,188 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+import pooch
+import requests
+import urllib3
+
+#: Seconds to wait for a connection, and for the next bytes once there is one.
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 15.0
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+class DownloadError(RuntimeError):
+    """A file cannot be had; the message says why, and where to put it by hand."""
+
+
+def data_folder() -> Path:
+    """The folder of shipped photographs and weights.
+
+    Returns
+    -------
+    pathlib.Path
+        ``course_lib/_shipped`` in an installed package; the repository's ``data`` in a
+        checkout.
+
+    Raises
+    ------
+    FileNotFoundError
+        If neither is there.
+    """
+    # Which one is there depends on how the package came here, so look, installed copy first:
+    # beside an installed package (site-packages) a folder "data" would be somebody else's.
+    packed, checkout = _PACKAGE / "_shipped", _PACKAGE.parent / "data"
+    if packed.is_dir():
+        return packed
+    if any((checkout / part).is_dir() for part in ("photos", "weights")):
+        return checkout
+    raise FileNotFoundError(
+        f"the course's photographs and weights are missing: neither {packed} nor {checkout} is "
+        "there; install the package again, or clone the whole repository"
+    )
+
+
+def cache_folder() -> Path:
+    """The folder for downloads: ``COURSE_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("COURSE_CACHE")
+    return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("course_lib"))
+
+
+def wrong_digest(path: Path, checksum: str) -> str | None:
+    """Compare a file with its checksum.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    checksum : str
+        "sha256:...", "md5:..." or another kind that hashlib knows, in hexadecimal.
+
+    Returns
+    -------
+    str or None
+        What is wrong, in words; None if nothing is.
+    """
+    kind, expected = checksum.split(":")
+    found = pooch.file_hash(str(path), alg=kind)
+    return None if found == expected else f"wrong {kind}: got {found}, expected {expected}"
+
+
+def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> Path:
+    """Download a file into the cache folder, once, and verify it.
+
+    Parameters
+    ----------
+    address : str
+        Where it is published. Its end is the file's name; mirrors have it under the same name.
+    checksum : str
+        As in `wrong_digest`.
+    what : str
+        What the file holds, in the plural, for messages: "the published weights of eccv16".
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, whole and verified. If it was there already, the network is not touched.
+
+    Raises
+    ------
+    DownloadError
+        If no address gave the file. The message has each address with its reason, and where to
+        put the file by hand. Nothing half-written stays behind.
+    """
+    name = address.rsplit("/", 1)[-1]
+    path = cache_folder() / name
+    tried = []
+    if path.is_file():
+        reason = wrong_digest(path, checksum)
+        if reason is None:
+            return path
+        tried.append((path, reason))
+    if os.environ.get("COURSE_OFFLINE", "0") not in ("", "0"):
+        failed = "are not on this machine, and COURSE_OFFLINE forbids to download them"
+    else:
+        failed = "could not be downloaded"
+        mirrors = os.environ.get("COURSE_MIRRORS", "").split()
+        for source in (address, *(f"{mirror.rstrip('/')}/{name}" for mirror in mirrors)):
+            reason = _download(source, path, checksum, progress)
+            if reason is None:
+                return path
+            tried.append((source, reason))
+    raise DownloadError(
+        "\n".join(
+            [
+                f"{what} {failed}:",
+                *(f"  {place}: {reason}" for place, reason in tried),
+                f"To put the file there by hand, fetch {address} ({checksum.replace(':', ' ')})",
+                f"elsewhere and save it as {path}",
+            ]
+        )
+    )
+
+
+def _download(address: str, path: Path, checksum: str, progress: bool) -> str | None:
+    """Fetch a file, whole and verified or not at all; return why it failed, or None."""
+    http = pooch.HTTPDownloader(
+        progressbar=progress, chunk_size=2**16, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
+    )
+
+    def download_and_verify(url, file, _):
+        http(url, file, None)
+        reason = wrong_digest(file, checksum)
+        if reason:  # pooch checks too, but keeps the hash that it got to itself
+            raise ValueError(reason)
+
+    log = pooch.get_logger()
+    level = log.level
+    log.setLevel("WARNING")  # its lines only repeat what the progress bar and our errors say
+    try:
+        # pooch writes to a temporary file, moves it into place once the hash is right, and
+        # removes it if anything else happens.
+        pooch.retrieve(
+            address, checksum, fname=path.name, path=path.parent, downloader=download_and_verify
+        )
+    except requests.RequestException as error:  # before OSError and ValueError: it is both
+        return _in_plain_words(error)
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path.parent} cannot be written ({error.strerror or error})"
+    finally:
+        log.setLevel(level)
+    return None
+
+
+def _in_plain_words(error: requests.RequestException) -> str:
+    cause = error.args[0] if error.args else None
+    text = str(error)
+    if isinstance(error, requests.HTTPError):
+        code = error.response.status_code
+        if code == 404:
+            return "no such file on the server (404)"
+        return f"the server refused ({code} {error.response.reason})"
+    # A stall in the middle of a file comes as a ConnectionError around urllib3's own.
+    if isinstance(error, requests.Timeout) or isinstance(
+        cause, urllib3.exceptions.ReadTimeoutError
+    ):
+        return "stalled: the server did not answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke before the end of the file"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy did not let it through"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate was not accepted"
+    if isinstance(error, requests.ConnectionError):
+        if "refused" in text:
+            return "connection refused"
+        if "resolve" in text or "getaddrinfo" in text:
+            return "no such server, or no network"
+        return "no connection: no network, or a firewall"
+    return text
 
 
 @contextmanager

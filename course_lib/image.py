@@ -2,13 +2,14 @@
 
 import io
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
+
+from course_lib.files import whole_file
 
 #: Most pixels that a picture may have: 12,000 x 10,000. A file of a few kilobytes can claim to
 #: hold billions ("decompression bomb") and would take all memory.
@@ -221,7 +222,7 @@ def _decode(picture: Image.Image, name: str, max_pixels: int) -> np.ndarray:
 def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -> None:
     """Write a picture; its name's ending decides the format.
 
-    The file appears whole or not at all: it is written beside its place and then moved.
+    The file appears whole or not at all; see `files.whole_file`.
 
     Parameters
     ----------
@@ -246,28 +247,12 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -
     if path.suffix.lower() in (".jpg", ".jpeg"):
         options["subsampling"] = 0  # 4:2:0 would halve the resolution of the colour we just made
     try:
-        # The dot hides it from `list_images` should the machine go down before it is whole.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            picture.save(
-                file, format=Image.registered_extensions()[path.suffix.lower()], **options
-            )
-        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        Path(temporary).replace(path)
+        with whole_file(path) as file:
+            kind = Image.registered_extensions()[path.suffix.lower()]
+            picture.save(file, format=kind, **options)
     except (OSError, ValueError) as error:  # ValueError: too large for the format, for one
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be written ({reason})") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)  # gone already, unless something went wrong
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:

@@ -5,6 +5,7 @@ enlarged along the photograph's own edges, and joins the photograph's own lightn
 detail is lost, however small the network's picture is.
 """
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,39 +16,11 @@ from torch import Tensor, nn
 
 from course_lib.hints import Hint, hint_tensors
 from course_lib.lab import lab_to_rgb, lightness, merge_lab
-from course_lib.models import eccv16, siggraph17
-from course_lib.models.siggraph17 import SIGGRAPH17
+from course_lib.models import NETWORKS, evaluating, load_file, load_network, name_of
+from course_lib.models.weights import looks_like_path
 
 #: Rows of a large photograph that are converted at a time: bounds the memory it takes.
 BAND_PIXELS = 2_000_000
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device to run on.
-
-    Parameters
-    ----------
-    name : str
-        "auto" takes an NVIDIA GPU where there is one, else the CPU. Or any name that PyTorch
-        knows: "cpu", "cuda", "cuda:1", "mps".
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    ValueError
-        If this machine has no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"no device {name!r} on this machine; use 'auto' or 'cpu'") from None
-    return device
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:
@@ -161,10 +134,6 @@ def upsample_ab(ab: Tensor, small_l: Tensor, L: np.ndarray, guided: bool = True)
     return (scale.mul_(torch.from_numpy(L)).add_(shift)).clamp_(-110, 110).movedim(0, -1).numpy()
 
 
-def _default_size(net: nn.Module) -> int:
-    return getattr(net, "input_size", 256)
-
-
 @torch.inference_mode()
 def predict_ab(
     rgb: np.ndarray,
@@ -180,7 +149,7 @@ def predict_ab(
     rgb : numpy.ndarray
         (H, W, 3) uint8.
     net : torch.nn.Module
-        ECCV16, SIGGRAPH17, or anything that maps L (N, 1, h, w) to ab (N, 2, h, w).
+        A network of the course, or anything that maps L (N, 1, h, w) to ab (N, 2, h, w).
     size : int, optional
         Pixels of the shorter side at the network; the size it was trained for unless given.
     hints : sequence of Hint
@@ -193,35 +162,30 @@ def predict_ab(
     ab : torch.Tensor
         (1, 2, h, w), what came out. Both float32 on the CPU.
     """
-    L = prepare(rgb, size or _default_size(net))
-    like = next(net.parameters())
+    L = prepare(rgb, size or getattr(net, "input_size", 256))
+    device = next(net.parameters()).device
     inputs = [L]
     if hints:
-        if not isinstance(net, SIGGRAPH17):
-            raise ValueError("hints need SIGGRAPH17; this network takes none")
+        able = {name: row.build.__name__ for name, row in NETWORKS.items() if row.takes_hints}
+        if name_of(net) not in able:
+            raise ValueError(f"hints need {' or '.join(able.values())}; this network takes none")
         inputs += hint_tensors(hints, rgb.shape[:2], L.shape[-2:])
-    modes = {module: module.training for module in net.modules()}
-    try:
-        ab = net.eval()(*(x.to(like.device) for x in inputs))
-    finally:
-        # one by one: part of a network may be kept in another mode than the whole
-        for module, training in modes.items():
-            module.training = training
+    with evaluating(net):
+        ab = net(*(x.to(device) for x in inputs))
     return L, ab.detach().float().cpu()
 
 
-def _named(net: nn.Module | str) -> nn.Module:
-    if not isinstance(net, str):
+def _loaded(net: nn.Module | str | os.PathLike) -> nn.Module:
+    if isinstance(net, nn.Module):
         return net
-    factories = {"eccv16": eccv16, "siggraph17": siggraph17}
-    if net not in factories:
-        raise ValueError(f"no network called {net!r}; use {' or '.join(factories)}")
-    return factories[net]()
+    if net not in NETWORKS and looks_like_path(net):
+        return load_file(net)
+    return load_network(net)
 
 
 def colorize(
     rgb: np.ndarray,
-    net: nn.Module | str = "eccv16",
+    net: nn.Module | str | os.PathLike = "eccv16",
     *,
     size: int | None = None,
     hints: Sequence[Hint] = (),
@@ -233,8 +197,9 @@ def colorize(
     ----------
     rgb : numpy.ndarray
         (H, W, 3) uint8, as `load_image` returns; colours it may have are not looked at.
-    net : torch.nn.Module or {"eccv16", "siggraph17"}
-        The network, or the name of one to load with the course's weights.
+    net : torch.nn.Module, str or path
+        The network; or the name of one ("eccv16", "siggraph17") to load with the course's
+        weights; or the path of a file of weights, which says what network it holds.
     size : int, optional
         Pixels of the shorter side at the network; the size it was trained for unless given.
     hints : sequence of (row, column, (red, green, blue))
@@ -262,7 +227,7 @@ def colorize(
         )
     if rgb.dtype != np.uint8:
         raise ValueError(f"expected uint8, got {rgb.dtype}; load_image() also takes float arrays")
-    small_l, ab = predict_ab(rgb, _named(net), size=size, hints=hints)
+    small_l, ab = predict_ab(rgb, _loaded(net), size=size, hints=hints)
     return _assemble(rgb, small_l, ab, guided)
 
 

@@ -1,8 +1,8 @@
 """How good is a colouring: PSNR, SSIM, ab-error AuC raw and class-balanced, colourfulness."""
 
 import numpy as np
+import skimage.metrics  # loads what a measure needs when it is called: that takes half a second
 import torch
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from course_lib.bins import nearest_bins
 
@@ -26,7 +26,7 @@ def psnr(rgb: np.ndarray, truth: np.ndarray) -> float:
     _check_pair(rgb, truth)
     if np.array_equal(rgb, truth):
         return float("inf")
-    return float(peak_signal_noise_ratio(truth, rgb, data_range=255))
+    return float(skimage.metrics.peak_signal_noise_ratio(truth, rgb, data_range=255))
 
 
 def ssim(rgb: np.ndarray, truth: np.ndarray) -> float:
@@ -49,7 +49,7 @@ def ssim(rgb: np.ndarray, truth: np.ndarray) -> float:
     """
     _check_pair(rgb, truth)
     return float(
-        structural_similarity(
+        skimage.metrics.structural_similarity(
             truth,
             rgb,
             channel_axis=2,

@@ -10,7 +10,6 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from course_lib.lab import in_gamut, lab_to_rgb
-from course_lib.training.loop import History
 
 #: Colours of lines and bars: Okabe and Ito's set, told apart by colour-blind readers too.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -174,23 +173,6 @@ def show_lines(
     if len(series) > 1:
         axis.legend(frameon=False)
     show(figure, description)
-
-
-def show_history(history: History, names: Sequence[str], y_label: str, description: str) -> None:
-    """Columns of a training's history against its steps.
-
-    Parameters
-    ----------
-    history : History
-        From `training.fit`.
-    names : sequence of str
-        Columns.
-    y_label : str
-        With units.
-    description : str
-        See `show`.
-    """
-    show_lines({name: history.column(name) for name in names}, "step", y_label, description)
 
 
 def ab_plane(lightness: float = 60.0, size: int = 221) -> np.ndarray:

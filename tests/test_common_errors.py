@@ -15,7 +15,9 @@ from PIL import Image
 import course_lib as cl
 from course_lib import cli, environment
 from course_lib.checks import lesson_05
-from course_lib.inference import pick_device, predict_ab
+from course_lib.device import pick_device
+from course_lib.inference import predict_ab
+from course_lib.models import NETWORKS
 from course_lib.models import weights as weights_module
 
 PAGE = NOTEBOOKS / "common_errors.md"
@@ -182,7 +184,7 @@ def weights_changed(desk, monkeypatch, **_):
     monkeypatch.setattr(weights_module, "data_folder", lambda: desk)
     (desk / "weights").mkdir()
     pointer = "version https://git-lfs.github.com/spec/v1\n"
-    file = desk / "weights" / weights_module.COURSE["eccv16"].file
+    file = desk / "weights" / NETWORKS["eccv16"].shipped.file
     file.write_text(pointer, encoding="utf-8")
     return said(cl.eccv16)
 

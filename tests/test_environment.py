@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -9,9 +10,8 @@ import torch
 
 from course_lib import environment
 from course_lib.environment import Finding, check_environment, main
-from course_lib.models import weights
-from course_lib.models.eccv16 import ECCV16
-from course_lib.models.files import save_weights
+from course_lib.models import ECCV16, NETWORKS, save_weights, weights
+from course_lib.models.networks import Weights
 
 SCRIPT = Path(environment.__file__)
 
@@ -24,13 +24,14 @@ def shipped(tmp_path, monkeypatch):
     sha256 = save_weights(
         tmp_path / "weights" / "tiny.safetensors", ECCV16(0.03), {"input_size": "32"}
     )
-    entry = weights.ShippedWeights("tiny.safetensors", sha256)
-    monkeypatch.setattr(weights, "COURSE", {"eccv16": entry})
+    entry = Weights("tiny.safetensors", sha256)
+    for name, shipped in (("eccv16", entry), ("siggraph17", None)):
+        monkeypatch.setitem(NETWORKS, name, replace(NETWORKS[name], shipped=shipped))
     (tmp_path / "photos" / "scenes" / "dune.jpg").write_bytes(b"sand")
     table = f"file,sha256\nscenes/dune.jpg,{hashlib.sha256(b'sand').hexdigest()}\n"
     (tmp_path / "photos" / "photos.csv").write_text(table, encoding="utf-8")
     monkeypatch.setattr(weights, "data_folder", lambda: tmp_path)
-    monkeypatch.setattr("course_lib.data.folder.data_folder", lambda: tmp_path)
+    monkeypatch.setattr("course_lib.files.data_folder", lambda: tmp_path)
     return tmp_path
 
 
@@ -221,7 +222,7 @@ def test_on_colab_a_failure_of_pip_is_told_on(pip, monkeypatch):
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_on_colab_a_gpu_is_advised_where_there_is_none(pip, monkeypatch, capsys, device):
     pip()
-    monkeypatch.setattr("course_lib.inference.pick_device", lambda: torch.device(device))
+    monkeypatch.setattr("course_lib.device.pick_device", lambda: torch.device(device))
     assert environment.prepare_colab() == 0
     advice = capsys.readouterr().out
     for part in ("Lessons 06 and 07", "Runtime > Change runtime type > T4 GPU"):

@@ -349,7 +349,7 @@ import sys
 import numpy as np
 import torch
 from course_lib.models.eccv16 import ECCV16
-from course_lib.training import parallel
+from course_lib import parallel
 from course_lib.training.classification import Classification, ClassificationSettings
 from course_lib.training.finetune import TRUNK, FineTuning, freeze
 from course_lib.training.loop import fit

@@ -421,7 +421,7 @@ import sys
 import numpy as np
 import torch
 from course_lib import PatchDiscriminator, UNetGenerator
-from course_lib.training import parallel
+from course_lib import parallel
 from course_lib.training.gan import Gan, GanSettings, Reconstruction
 from course_lib.training.loop import fit
 from course_lib.training.supervised import Settings

@@ -4,11 +4,11 @@ import torch
 from skimage import data
 
 import course_lib as cl
+from course_lib.device import pick_device
 from course_lib.inference import (
     colorize,
     guided_coefficients,
     network_size,
-    pick_device,
     predict_ab,
     prepare,
     upsample_ab,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from course_lib.training import parallel
+from course_lib import parallel
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
-from course_lib.training import parallel
+from course_lib import parallel
 from course_lib.training.classification import Classification, ClassificationSettings
 from course_lib.training.loop import fit
 from course_lib.training.regression import Regression, RegressionSettings
@@ -68,7 +68,7 @@ def test_two_processes_train_as_one_with_the_joined_batch(tiny_codes, tmp_path, 
 
 SHARES = """
 import sys
-from course_lib.training import parallel
+from course_lib import parallel
 
 def say(*words):
     # in one piece: torchrun's processes write to one pipe, unbuffered

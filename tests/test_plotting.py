@@ -7,7 +7,6 @@ from PIL import Image
 from skimage import data
 
 from course_lib import plotting
-from course_lib.training.loop import History
 
 
 @pytest.fixture
@@ -61,7 +60,6 @@ def test_figures_do_not_stay_open(shown):
     plotting.show_lines(
         {"a": ([1], [1]), "b": ([1], [2])}, "x", "y", "dots", log_x=True, log_y=True
     )
-    plotting.show_history(History([{"step": 1, "loss": 2.0}]), ["loss"], "loss", "one value")
     assert plt.get_fignums() == []
 
 

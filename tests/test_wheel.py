@@ -23,7 +23,7 @@ def unpacked(tmp_path_factory):
 
 COLOUR = """
 import course_lib as cl
-from course_lib.data.folder import data_folder
+from course_lib.files import data_folder
 print(data_folder())
 print(len(cl.photos()))
 out = cl.colorize(cl.load_photo("gray/camera")[::8, ::8], "eccv16")

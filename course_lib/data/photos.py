@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.data.folder import data_folder
+from course_lib.files import data_folder
 from course_lib.image import load_image
 
 #: Splits, by photograph: no picture, and no second picture of the same thing, is in two.

@@ -6,22 +6,19 @@ None of them ships with the course, and each keeps its own terms: Imagenette and
 parts of ImageNet, which is for research and teaching that is not commercial; PACS comes without a
 licence.
 
-The environment variables ``COURSE_OFFLINE`` and ``COURSE_CACHE`` are heeded as by
-`models.weights`.
+The environment variables that `files` names are heeded.
 """
 
 import argparse
-import shutil
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-
-from course_lib.models.weights import cache_folder, download, is_offline
+from course_lib.files import DownloadError, cache_folder, fetch
 
 
 class DatasetError(RuntimeError):
@@ -123,17 +120,18 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
     if name not in PUBLIC_SETS:
         raise ValueError(f"no set called {name!r}; there are {', '.join(PUBLIC_SETS)}")
     public = PUBLIC_SETS[name]
-    archive = cache_folder() / public.file
     folder = cache_folder() / name
     if folder.is_dir():
         return folder
-    kind, digest = public.checksum.split(":")
-    if not (archive.is_file() and pooch.file_hash(str(archive), alg=kind) == digest):
-        if is_offline():
-            raise _failure(name, archive, "COURSE_OFFLINE forbids to download it")
-        reason = download(public.address, archive, kind, digest, progress)
-        if reason is not None:
-            raise _failure(name, archive, f"{public.address}: {reason}")
+    try:
+        archive = fetch(
+            public.address,
+            public.checksum,
+            f"the pictures of {name} (about {public.megabytes} MB)",
+            progress=progress,
+        )
+    except DownloadError as error:
+        raise DatasetError(str(error)) from None
     try:
         _unpack(archive, folder)
     except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
@@ -141,28 +139,19 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
     return folder
 
 
-def _failure(name: str, archive: Path, why: str) -> DatasetError:
-    public = PUBLIC_SETS[name]
-    checksum = public.checksum.replace(":", " ")
-    return DatasetError(
-        f"the pictures of {name} are not on this machine, and could not be fetched:\n"
-        f"  {why}\n"
-        f"To put them there by hand, fetch {public.address} ({checksum},\n"
-        f"about {public.megabytes} MB) elsewhere and save it as {archive}"
-    )
-
-
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpack an archive, and those in it; the folder appears when all of it is there."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of an earlier, interrupted try
-    _extract(archive, part)
-    # Caltech-101 is a tar archive in a zip archive. Names with a dot in front are macOS's notes.
-    for inner in part.rglob("*.tar.gz"):
-        if not inner.name.startswith("."):
-            _extract(inner, inner.parent)
-            inner.unlink()
-    part.replace(folder)
+    # in a folder of its own, so that two processes never mix theirs
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        part = Path(temporary) / folder.name
+        _extract(archive, part)
+        # Caltech-101 is a tar archive in a zip archive. Names with a dot in front are macOS's
+        # notes.
+        for inner in part.rglob("*.tar.gz"):
+            if not inner.name.startswith("."):
+                _extract(inner, inner.parent)
+                inner.unlink()
+        part.replace(folder)
 
 
 def _extract(archive: Path, folder: Path) -> None:

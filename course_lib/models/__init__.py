@@ -6,52 +6,42 @@ win: write ``from course_lib.models.eccv16 import ECCV16`` for what is in the mo
 
 import os
 
-from torch import nn
-
 from course_lib.models.eccv16 import ECCV16
-from course_lib.models.files import (
-    check_architecture,
-    choose_width,
-    load_into,
-    positive_number,
-    read_weights,
-)
 from course_lib.models.modes import evaluating
+from course_lib.models.networks import NETWORKS, Network, look_up, name_of
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.unet import UNetGenerator
-from course_lib.models.weights import find_weights
+from course_lib.models.weights import (
+    WeightsError,
+    find_weights,
+    load_file,
+    load_into,
+    load_network,
+    read_weights,
+    save_weights,
+)
 
 __all__ = [
     "ECCV16",
+    "NETWORKS",
     "SIGGRAPH17",
+    "Network",
     "PatchDiscriminator",
     "UNetGenerator",
+    "WeightsError",
     "eccv16",
     "evaluating",
+    "find_weights",
+    "load_file",
+    "load_into",
+    "load_network",
+    "look_up",
+    "name_of",
+    "read_weights",
+    "save_weights",
     "siggraph17",
 ]
-
-
-def _load(
-    network: type[nn.Module],
-    weights: str | os.PathLike,
-    width: float | None,
-    settings: dict[str, float | None],
-) -> nn.Module:
-    """Build a network to fit a file; settings that are None come from its header, or are 1."""
-    model = network.__name__.lower()
-    path = find_weights(model, weights)
-    state, metadata = read_weights(path)
-    check_architecture(model, state, metadata, path)
-    for key in [key for key, value in settings.items() if value is None]:
-        settings[key] = positive_number(metadata, key, path) or 1.0
-    net = network(width=choose_width(state, metadata, width, path), **settings)
-    load_into(net, state, path)
-    size = positive_number(metadata, "input_size", path)
-    if size is not None:
-        net.input_size = round(size)  # `inference.colorize` looks here
-    return net.eval()
 
 
 def eccv16(
@@ -64,16 +54,10 @@ def eccv16(
     Parameters
     ----------
     weights : {"course", "official"}, path or None
-        - "course": trained for this course and shipped with it; works offline.
-        - "official": published by the paper's authors; downloaded once (about 130 MB),
-          verified, and kept in the user's cache folder.
-        - None: random.
-        - The path of a .safetensors file (see `weights.save_weights`), or of a .pth or .pt file
-          that holds a plain state dict.
+        Shipped, published by the paper's authors, a file of one's own, or random; see
+        `load_network`, which this calls.
     width : float, optional
-        Multiplies every hidden channel count. A file of weights knows its own, so leave it out
-        there; a width that contradicts the file is an error. For random weights 1.0, the
-        published network, unless given.
+        Multiplies every hidden channel count, for random weights; a file knows its own.
     temperature : float, optional
         The logits are divided by it before the softmax; see `ECCV16`. The file's own unless
         given, and 1 where the file has none.
@@ -82,15 +66,7 @@ def eccv16(
     -------
     ECCV16
         On the CPU in float32: in evaluation mode if weights were loaded, in training mode if
-        they are random. Its attribute ``input_size`` is the size it was trained for, where the
-        file says so.
-
-    Raises
-    ------
-    ValueError
-        If `weights` is a word that means nothing here, or a number is not above 0.
-    WeightsError
-        If the weights cannot be had or do not fit; the message says why and what to do.
+        they are random.
 
     Examples
     --------
@@ -99,12 +75,7 @@ def eccv16(
     >>> net(torch.full((1, 1, 30, 50), 50.0)).shape
     torch.Size([1, 2, 30, 50])
     """
-    if weights is None:
-        return ECCV16(
-            width=1.0 if width is None else width,
-            temperature=1.0 if temperature is None else temperature,
-        )
-    return _load(ECCV16, weights, width, {"temperature": temperature})
+    return load_network("eccv16", weights, width=width, temperature=temperature)
 
 
 def siggraph17(
@@ -114,32 +85,12 @@ def siggraph17(
 
     Parameters
     ----------
-    weights : {"course", "official"}, path or None
-        - "course": trained for this course and shipped with it; works offline.
-        - "official": published by the paper's authors; downloaded once (about 140 MB),
-          verified, and kept in the user's cache folder.
-        - None: random.
-        - The path of a .safetensors file (see `weights.save_weights`), or of a .pth or .pt file
-          that holds a plain state dict.
-    width : float, optional
-        Multiplies every hidden channel count. A file of weights knows its own, so leave it out
-        there; a width that contradicts the file is an error. For random weights 1.0, the
-        published network, unless given.
+    weights, width
+        As for `eccv16`.
 
     Returns
     -------
     SIGGRAPH17
-        On the CPU in float32: in evaluation mode if weights were loaded, in training mode if
-        they are random. Its attribute ``input_size`` is the size it was trained for, where the
-        file says so.
-
-    Raises
-    ------
-    ValueError
-        If `weights` is a word that means nothing here, or a number is not above 0.
-    WeightsError
-        If the weights cannot be had or do not fit; the message says why and what to do.
+        As from `eccv16`.
     """
-    if weights is None:
-        return SIGGRAPH17(width=1.0 if width is None else width)
-    return _load(SIGGRAPH17, weights, width, {})
+    return load_network("siggraph17", weights, width=width)

@@ -1,115 +1,181 @@
-"""Where weights come from: shipped, published, or a file of one's own; always verified.
+"""Weights: found by name or path, read without running code, loaded strictly, written whole."""
 
-Environment variables:
-
-- ``COURSE_OFFLINE=1``: never touch the network.
-- ``COURSE_CACHE``: the folder for downloads, instead of the user's cache folder.
-- ``COURSE_MIRRORS``: base addresses, separated by spaces, that are tried in order after the
-  published one; the file's name is appended to each.
-"""
-
+import hashlib
+import json
 import os
-from dataclasses import dataclass
+import pickle
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
-import pooch
-import requests
-import urllib3
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
 
-from course_lib.data.folder import data_folder
-from course_lib.models.files import WeightsError, load_into, read_weights, save_weights
+from course_lib.files import DownloadError, data_folder, fetch, whole_file, wrong_digest
+from course_lib.models.layers import scaled
+from course_lib.models.networks import NETWORKS, Network, look_up, name_of
 
-__all__ = [
-    "COURSE",
-    "OFFICIAL",
-    "OfficialWeights",
-    "ShippedWeights",
-    "WeightsError",
-    "fetch_official",
-    "find_weights",
-    "load_into",
-    "read_weights",
-    "save_weights",
-]
+#: Endings of files that can hold weights.
+SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
-@dataclass(frozen=True)
-class OfficialWeights:
-    """Weights that the papers' authors published.
-
-    Attributes
-    ----------
-    address : str
-        Where they published them.
-    sha256 : str
-        Of the file, in hexadecimal.
-    """
-
-    address: str
-    sha256: str
-
-    @property
-    def file(self) -> str:
-        """The file's name: the end of the address."""
-        return self.address.rsplit("/", 1)[-1]
+class WeightsError(RuntimeError):
+    """Weights cannot be fetched, read or used; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class ShippedWeights:
-    """Weights that ship with the course.
-
-    Attributes
-    ----------
-    file : str
-        Name of a file in the shipped folder ``weights``.
-    sha256 : str
-        Of the file, in hexadecimal; `save_weights` returns it.
-    """
-
-    file: str
-    sha256: str
-
-
-#: The published weights, by network.
-OFFICIAL = {
-    "eccv16": OfficialWeights(
-        "https://colorizers.s3.us-east-2.amazonaws.com/colorization_release_v2-9b330a0b.pth",
-        "9b330a0bae53f4ded77b1e23defbf78beaa09c10ebc4c4999e8e4f4a160b93f9",
-    ),
-    "siggraph17": OfficialWeights(
-        "https://colorizers.s3.us-east-2.amazonaws.com/siggraph17-df00044c.pth",
-        "df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66",
-    ),
-}
-
-#: The course's own weights, by network.
-COURSE = {
-    "eccv16": ShippedWeights(
-        "eccv16-course.safetensors",
-        "c0d9674477b01910a44a68301ffb9fdaca4be44d69404174860cf7138440e933",
-    ),
-    "siggraph17": ShippedWeights(
-        "siggraph17-course.safetensors",
-        "7ce51390035ac1080396cf56f7976227a3bcffc8527edca0b0f46db6c88e2494",
-    ),
-}
-
-#: Base addresses tried after the published one and those of ``COURSE_MIRRORS``. A course that
-#: keeps copies of its own for good can name them here; the sha256 keeps them honest.
-MIRRORS: tuple[str, ...] = ()
-
-#: Seconds to wait for a connection, and for the next bytes once there is one.
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 15.0
-
-
-def find_weights(model: str, weights: str | os.PathLike) -> Path:
-    """The file that a name of weights stands for; downloads it where that is what it takes.
+def load_network(
+    name: str,
+    weights: str | os.PathLike | None = "course",
+    *,
+    width: float | None = None,
+    **settings: float | None,
+) -> nn.Module:
+    """A network of the table by its name, with weights.
 
     Parameters
     ----------
-    model : {"eccv16", "siggraph17"}
-        The network.
+    name : str
+        One of `networks.NETWORKS`.
+    weights : {"course", "official"}, path or None
+        - "course": trained for this course and shipped with it; works offline.
+        - "official": published by the paper's authors; downloaded once (up to 140 MB), verified,
+          and kept in the user's cache folder.
+        - None: random.
+        - The path of a .safetensors file (see `save_weights`), or of a .pth or .pt file that holds
+          a plain state dict.
+    width : float, optional
+        Multiplies every hidden channel count. A file of weights knows its own, so leave it out
+        there; a width that contradicts the file is an error. For random weights 1.0, the
+        published network, unless given.
+    **settings
+        What else the network takes, such as ``temperature``. The file's own unless given, and the
+        class's default where the file has none.
+
+    Returns
+    -------
+    torch.nn.Module
+        On the CPU in float32: in evaluation mode if weights were loaded, in training mode if
+        they are random. Its attribute ``input_size`` is the size it was trained for, where the
+        file says so.
+
+    Raises
+    ------
+    ValueError
+        If the name, or a word for weights, means nothing here, or a number is not above 0.
+    WeightsError
+        If the weights cannot be had or do not fit; the message says why and what to do.
+    """
+    row = look_up(name)
+    given = {key: value for key, value in settings.items() if value is not None}
+    if weights is not None:
+        return _load(find_weights(name, weights), name, width, given)
+    return row.build(**given) if width is None else row.build(width=width, **given)
+
+
+def load_file(path: str | os.PathLike) -> nn.Module:
+    """The network that a file of weights holds, whichever of the table it is.
+
+    Parameters
+    ----------
+    path : path
+        As for `load_network`. A .safetensors file says in its header what it is; others show it
+        by the names of their entries.
+
+    Returns
+    -------
+    torch.nn.Module
+        As from `load_network`.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or holds weights of no network of the table.
+    """
+    return _load(Path(path), None, None, {})
+
+
+def _load(
+    path: Path, name: str | None, width: float | None, settings: Mapping[str, float]
+) -> nn.Module:
+    """Build the network that fits a file, and load it."""
+    state, header = read_weights(path)
+    held = _name_in(state, header) or name
+    if held not in NETWORKS or held != (name or held):
+        wanted = name or " or ".join(NETWORKS)
+        advice = f"; load it as {held}" if held in NETWORKS else ""
+        raise WeightsError(
+            f"{path}: holds weights of {held or 'something else'}, not {wanted}{advice}"
+        )
+    row = NETWORKS[held]
+    found = {key: _number(header, key, path) for key in row.settings}
+    found = {key: row.settings[key](value) for key, value in found.items() if value} | settings
+    network = row.build(width=_width(row, state, header, width, path), **found)
+    load_into(network, state, path)
+    size = _number(header, "input_size", path)
+    if size is not None:
+        network.input_size = round(size)  # `inference.colorize` looks here
+    return network.eval()
+
+
+def _name_in(state: Mapping[str, Tensor], header: Mapping[str, str]) -> str | None:
+    """What network a file says it holds, or its entries' names do; as the table calls it."""
+    if "architecture" in header:
+        said = header["architecture"]
+        return next((name for name, row in NETWORKS.items() if row.architecture == said), said)
+    return next((name for name, row in NETWORKS.items() if row.landmark[0] in state), None)
+
+
+def _width(
+    row: Network,
+    state: Mapping[str, Tensor],
+    header: Mapping[str, str],
+    asked: float | None,
+    path: Path,
+) -> float:
+    """The width that a network must have to take these weights."""
+    said = _number(header, "width", path)
+    entry, published = row.landmark
+    if entry not in state or not state[entry].ndim:  # `load_into` will say what is wrong
+        return asked or said or 1.0
+    count = len(state[entry])
+    if said is not None and scaled(published, said) != count:
+        raise WeightsError(
+            f"{path}: its header says width {said:.4g}, but its tensors have "
+            f"{count / published:.4g}; fetch or save the file again"
+        )
+    held = said or count / published
+    if asked is not None and scaled(published, asked) != count:
+        raise WeightsError(
+            f"{path}: holds a network of width {held:.4g}, not {asked:.4g}; leave the width out"
+        )
+    return asked or held
+
+
+def _number(header: Mapping[str, str], key: str, path: Path) -> float | None:
+    """A number above 0 in a file's header; None if the header does not have it."""
+    if key not in header:
+        return None
+    try:
+        value = float(header[key])
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise WeightsError(
+            f"{path}: its header has {key} {header[key]!r}, which is no number above 0; "
+            "fetch or save the file again"
+        )
+    return value
+
+
+def find_weights(name: str, weights: str | os.PathLike) -> Path:
+    """The file that a word for weights stands for; downloads it where that is what it takes.
+
+    Parameters
+    ----------
+    name : str
+        The network: one of `networks.NETWORKS`.
     weights : {"course", "official"} or path
         Shipped, published, or a file of one's own.
 
@@ -125,198 +191,274 @@ def find_weights(model: str, weights: str | os.PathLike) -> Path:
     WeightsError
         If the file cannot be had.
     """
+    row = look_up(name)
     if weights == "course":
-        return _shipped(model)
+        return _shipped(name, row)
     if weights == "official":
-        return fetch_official(model)
-    if isinstance(weights, str):
-        a_word = not Path(weights).suffix and len(Path(weights).parts) < 2
-        if not a_word or Path(weights).exists():
-            return Path(weights)
-    elif isinstance(weights, os.PathLike):
+        return _published(name, row)
+    if looks_like_path(weights):
         return Path(weights)
     raise ValueError(
         f'no weights called {weights!r}; use "course", "official", None or the path of a file'
     )
 
 
-def _shipped(model: str) -> Path:
-    shipped = COURSE.get(model)
-    if shipped is None:
+def looks_like_path(text: str | os.PathLike) -> bool:
+    """Whether a file is meant rather than a word: it has an ending or a folder, or is there.
+
+    Parameters
+    ----------
+    text : str or path
+        What was given as weights, or as a network.
+    """
+    if not isinstance(text, str):
+        return isinstance(text, os.PathLike)
+    return bool(Path(text).suffix) or len(Path(text).parts) > 1 or Path(text).exists()
+
+
+def _shipped(name: str, row: Network) -> Path:
+    official = ', or use weights="official"' if row.published else ""
+    if row.shipped is None:
         raise WeightsError(
-            f'the course ships no weights for {model}; use weights="official", or a path'
+            f"the course ships no weights for {name} ({row.description}); pass the path of a "
+            f"file of weights{official}"
         )
-    path = data_folder() / "weights" / shipped.file
+    path = data_folder() / "weights" / row.shipped.file
+    again = "install the package again (in a clone: git checkout -- data/weights)"
     if not path.is_file():
         raise WeightsError(
-            f"{path}: the course's weights for {model} are missing; install the package again "
-            f'(in a clone: git checkout -- data/weights), or use weights="official"'
+            f"{path}: the course's weights for {name} are missing; {again}{official}"
         )
-    found = _digest(path, "sha256")
-    if found != shipped.sha256:
+    wrong = wrong_digest(path, f"sha256:{row.shipped.sha256}")
+    if wrong:
         raise WeightsError(
-            f"{path}: not the file that ships with this version of the course "
-            f"({_wrong_hash(found, shipped.sha256)}); install the package again "
-            "(in a clone: git checkout -- data/weights)"
+            f"{path}: not the file that ships with this version of the course ({wrong}); {again}"
         )
     return path
 
 
-def _digest(path: Path, kind: str) -> str:
-    return pooch.file_hash(str(path), alg=kind)
+def _published(name: str, row: Network) -> Path:
+    published = row.published
+    if published is None:
+        raise WeightsError(
+            f"nobody published weights for {name} ({row.description}); pass the path of a file"
+        )
+    what = f"the published weights of {name}"
+    try:
+        return fetch(published.source, f"sha256:{published.sha256}", what)
+    except DownloadError as error:
+        ways = [f'{error}\nOr pass the path of a copy: weights="folder/{published.file}"']
+        if row.shipped:
+            ways.append('or use the weights that ship with the course: weights="course"')
+        raise WeightsError(",\n".join(ways)) from None
 
 
-def _wrong_hash(found: str, expected: str, kind: str = "sha256") -> str:
-    return f"wrong {kind}: got {found}, expected {expected}"
-
-
-def cache_folder() -> Path:
-    """The folder for downloads: ``COURSE_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get("COURSE_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("course_lib"))
-
-
-def is_offline() -> bool:
-    """Whether ``COURSE_OFFLINE`` forbids to touch the network."""
-    return os.environ.get("COURSE_OFFLINE", "0") not in ("", "0")
-
-
-def fetch_official(model: str, *, progress: bool = True) -> Path:
-    """Download a network's published weights, once, and verify them.
+def read_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a file of weights without running any code in it.
 
     Parameters
     ----------
-    model : {"eccv16", "siggraph17"}
-        The network.
-    progress : bool
-        Show a progress bar while downloading.
+    path : path
+        A .safetensors file; or a .pth or .pt file that holds a plain state dict, as
+        ``torch.save(network.state_dict(), path)`` writes it.
 
     Returns
     -------
-    pathlib.Path
-        The file in the cache folder; its sha256 is the published one. If it was there already,
-        the network is not touched.
+    state : dict of str to torch.Tensor
+        On the CPU, in the precision of the file.
+    metadata : dict of str to str
+        The header of a .safetensors file; empty for others.
 
     Raises
     ------
     WeightsError
-        If no address gave the file. The message has each address with its reason, and where to
-        put the file by hand. Nothing half-written stays behind.
+        If the file is missing, empty, damaged, or holds anything else.
     """
-    official = OFFICIAL[model]
-    path = cache_folder() / official.file
-    tried = []
-    if path.is_file():
-        found = _digest(path, "sha256")
-        if found == official.sha256:
-            return path
-        tried.append((path, _wrong_hash(found, official.sha256)))
-    if is_offline():
-        what_failed = "are not on this machine, and COURSE_OFFLINE forbids to download them"
-        raise WeightsError(_failure(model, what_failed, tried, path))
-    mirrors = (*os.environ.get("COURSE_MIRRORS", "").split(), *MIRRORS)
-    for address in (official.address, *(f"{m.rstrip('/')}/{official.file}" for m in mirrors)):
-        reason = download(address, path, "sha256", official.sha256, progress)
-        if reason is None:
-            return path
-        tried.append((address, reason))
-    raise WeightsError(_failure(model, "could not be downloaded", tried, path))
+    path = Path(path)
+    if path.is_dir():
+        raise WeightsError(f"{path}: this is a folder; pass the path of a file in it")
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file; check the path")
+    if path.suffix.lower() not in SUFFIXES:
+        raise WeightsError(f"{path}: weights are files that end in {', '.join(SUFFIXES)}")
+    try:
+        if path.stat().st_size == 0:
+            raise WeightsError(f"{path}: the file is empty; fetch or save it again")
+        read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_pickle
+        return read(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _failure(model: str, what_failed: str, tried: list[tuple[str | Path, str]], path: Path) -> str:
-    official = OFFICIAL[model]
-    return "\n".join(
-        [
-            f"the published weights of {model} {what_failed}:",
-            *(f"  {place}: {reason}" for place, reason in tried),
-            f"To put the file there by hand, fetch {official.address} (sha256 {official.sha256})",
-            f"elsewhere and save it as {path}",
-            f'Or pass the path of a copy: {model}(weights="folder/{official.file}"),',
-            f'or use the weights that ship with the course: {model}(weights="course")',
-        ]
+def _damaged(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path}: damaged or cut short, or no {path.suffix} file; fetch or save it again"
     )
 
 
-def download(
-    address: str, path: Path, kind: str, digest: str, progress: bool = True
-) -> str | None:
-    """Fetch a file and verify it.
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            keys = file.keys()  # the file itself cannot be iterated over before safetensors 0.5
+            return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+    except SafetensorError:
+        raise _damaged(path) from None
+
+
+def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on files of odd origin, which are refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # there is no end to what a damaged pickle makes Python raise
+        if isinstance(error, pickle.UnpicklingError) and any(
+            word in str(error).lower() for word in ("global", "reduce")
+        ):
+            raise WeightsError(
+                f"{path}: holds Python objects, which could run any code, and was not loaded; "
+                "save plain weights with torch.save(network.state_dict(), path)"
+            ) from None
+        raise _damaged(path) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        held = f"a dict of {_some(state)}" if isinstance(state, dict) else type(state).__name__
+        raise WeightsError(
+            f"{path}: expected a plain state dict, names to tensors, but it holds {held}; save "
+            "one with torch.save(network.state_dict(), path)"
+        )
+    return dict(state), {}
+
+
+def _some(names: list | dict, most: int = 3) -> str:
+    """The first few names, and how many there are if that is not all."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
+def save_weights(
+    path: str | os.PathLike, network: nn.Module, metadata: Mapping[str, str] | None = None
+) -> str:
+    """Write a network's weights, in float16, with what is to be known about them.
+
+    The same weights and metadata always give the same bytes. The file appears whole or not at
+    all.
 
     Parameters
     ----------
-    address : str
-        Where it is published.
-    path : pathlib.Path
-        Where it goes. Its folder is made; the file appears whole and verified, or not at all.
-    kind : str
-        Kind of the digest: "sha256", "md5", or another that hashlib knows.
-    digest : str
-        What it must be, in hexadecimal.
-    progress : bool
-        Show a progress bar.
+    path : path
+        Ends in .safetensors. Its folder must exist.
+    network : torch.nn.Module
+        Its convolutions are rounded to float16; biases, normalization and counts stay.
+    metadata : mapping of str to str, optional
+        For the header: "input_size" (pixels, which `load_network` hands on to `colorize`),
+        training data, date, metrics, licence, ... "architecture", "width" and the network's
+        settings, such as "temperature", are taken from the network.
 
     Returns
     -------
-    str or None
-        Why it failed, in plain words; None if it did not.
+    str
+        The file's sha256, in hexadecimal.
+
+    Raises
+    ------
+    WeightsError
+        If a value is not finite in float16, or the file cannot be written.
+    ValueError
+        If the ending is another, or the metadata are not text.
     """
-    http = pooch.HTTPDownloader(
-        progressbar=progress, chunk_size=2**16, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
-    )
-
-    def download_and_verify(url, file, _):
-        http(url, file, None)
-        found = _digest(file, kind)
-        if found != digest:  # pooch checks too, but keeps the hash that it got to itself
-            raise ValueError(_wrong_hash(found, digest, kind))
-
-    log = pooch.get_logger()
-    level = log.level
-    log.setLevel("WARNING")  # its lines only repeat what the progress bar and our errors say
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise ValueError(f"{path}: end the name in .safetensors")
+    header = dict(metadata or {})
+    header["architecture"] = type(network).__name__.lower()
+    name = name_of(network)
+    kinds = {"width": float} | dict(NETWORKS[name].settings if name else {})
+    for key, kind in kinds.items():
+        if hasattr(network, key):
+            header[key] = str(kind(getattr(network, key)))
+    for name, value in header.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ValueError(f"metadata are text to text, got {name!r}: {value!r}")
+    state = {}
+    for name, value in network.state_dict().items():
+        value = value.detach().cpu()
+        # Convolutions hold nearly all the bytes. The rest is small, and a running variance can
+        # be beyond float16's 65504.
+        state[name] = (value.half() if value.ndim > 1 else value).contiguous()
+        if not torch.isfinite(state[name]).all():
+            raise WeightsError(
+                f"{name} has values that are not finite in float16; nothing was saved"
+            )
+    data = _with_header(save(state), header)
     try:
-        # pooch writes to a temporary file, moves it into place once the hash is right, and
-        # removes it if anything else happens.
-        pooch.retrieve(
-            address,
-            f"{kind}:{digest}",
-            fname=path.name,
-            path=path.parent,
-            downloader=download_and_verify,
-        )
-    except requests.RequestException as error:  # before OSError and ValueError: it is both
-        return _in_plain_words(error)
-    except ValueError as error:
-        return str(error)
+        with whole_file(path) as file:
+            file.write(data)
     except OSError as error:
-        return f"{path.parent} cannot be written ({error.strerror or error})"
-    finally:
-        log.setLevel(level)
-    return None
+        raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return hashlib.sha256(data).hexdigest()
 
 
-def _in_plain_words(error: requests.RequestException) -> str:
-    cause = error.args[0] if error.args else None
-    text = str(error)
-    if isinstance(error, requests.HTTPError):
-        code = error.response.status_code
-        if code == 404:
-            return "no such file on the server (404)"
-        return f"the server refused ({code} {error.response.reason})"
-    # A stall in the middle of a file comes as a ConnectionError around urllib3's own.
-    if isinstance(error, requests.Timeout) or isinstance(
-        cause, urllib3.exceptions.ReadTimeoutError
-    ):
-        return "stalled: the server did not answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke before the end of the file"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy did not let it through"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate was not accepted"
-    if isinstance(error, requests.ConnectionError):
-        if "refused" in text:
-            return "connection refused"
-        if "resolve" in text or "getaddrinfo" in text:
-            return "no such server, or no network"
-        return "no connection: no network, or a firewall"
-    return text
+def _with_header(data: bytes, metadata: dict[str, str]) -> bytes:
+    """Put metadata into a safetensors file, in sorted order.
+
+    The library does that too, but in an order that changes from run to run, and with it the
+    sha256. A file is the header's length in 8 bytes, the header as JSON, then the tensors.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(data[8 : 8 + length])}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors must start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], name: str | os.PathLike) -> None:
+    """Copy weights into a network, all of them or none.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Keeps its precision: float16 weights become float32 in a float32 network.
+    state : mapping of str to torch.Tensor
+        Must hold the network's entries, each in its shape, and no others.
+    name : str or path
+        What to call the weights in messages: the file's path.
+
+    Raises
+    ------
+    WeightsError
+        If a key is missing, unexpected or of another shape, or a value is not finite. The
+        message says which; the network is as it was.
+    """
+    own = network.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    shapes = [
+        f"{key} (file {tuple(state[key].shape)}, network {tuple(value.shape)})"
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    problems = [
+        f"{len(found)} {what}: {_some(found)}"
+        for what, found in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", shapes),
+        )
+        if found
+    ]
+    if problems:
+        raise WeightsError(
+            f"{name}: these are not weights for this {type(network).__name__}; entries "
+            + "; ".join(problems)
+        )
+    cast = {key: state[key].to(value.dtype) for key, value in own.items()}
+    broken = [key for key, value in cast.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise WeightsError(
+            f"{name}: {len(broken)} entries have values that are not finite: {_some(broken)}; "
+            "the training went wrong, or the file was changed"
+        )
+    network.load_state_dict(cast)

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from course_lib import parallel
 from course_lib.bins import ab_bins, rebalancing_weights
 from course_lib.data.arrays import GRAY_CHROMA, build_array
 from course_lib.data.prior import ab_prior, save_prior
@@ -32,7 +33,6 @@ from course_lib.models import eccv16, siggraph17
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.weights import WeightsError, save_weights
-from course_lib.training import parallel
 from course_lib.training.choices import save_choices, sweep
 from course_lib.training.classification import (
     Classification,

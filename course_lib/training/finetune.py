@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from course_lib import parallel
 from course_lib.data.arrays import decode_lab
 from course_lib.models import eccv16, siggraph17
-from course_lib.training import parallel
 from course_lib.training.classification import Classification, ClassificationSettings
 from course_lib.training.regression import Regression, RegressionSettings
 from course_lib.training.supervised import SupervisedRecipe
