@@ -2,12 +2,12 @@
 
     torchrun --nproc-per-node 2 -m course_lib.training eccv16 --train ...
 
-Each process takes its share of every batch, and DistributedDataParallel averages the gradients: the
-weights stay the same in all processes. On graphics cards batch normalization looks at the joined
-batch (torch.nn.SyncBatchNorm), so the numbers are those of one process with that batch, but for the
-order of additions. PyTorch has no such layer for CPUs: there each process normalizes its share with
-the share's own statistics, and the running averages are those of process 0. Choose shares that are
-not too small. Without torchrun every function here does nothing.
+Each process takes its share of every batch, and DistributedDataParallel averages the gradients,
+so that the weights are the same in all processes. On graphics cards batch normalization looks at
+the joined batch (torch.nn.SyncBatchNorm): the numbers are those of one process with that batch,
+but for the order of additions. PyTorch has no such layer for CPUs. There each process normalizes
+its share with the share's own statistics, and the running averages are those of process 0, so
+choose shares that are not too small. Without torchrun every function here does nothing.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 #: One process may wait long for another, for example while it colours more pictures. If one
@@ -161,6 +161,7 @@ class Distributed:
         _distributed.add(self)
 
     def __call__(self, *inputs: Any) -> Any:
+        """What the module returns."""
         return self._call(*inputs)
 
     def leave(self) -> None:

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 
 from course_lib.bins import EncodingTable, ab_bins, smooth_prior
 from course_lib.data.arrays import decode_lab
-from course_lib.data.folder import data_folder
-from course_lib.files import whole_file
+from course_lib.files import data_folder, whole_file
 
 
 def ab_prior() -> np.ndarray:

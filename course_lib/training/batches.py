@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course_lib import parallel
 from course_lib.data.arrays import decode_lab
-from course_lib.inference import pick_device
-from course_lib.training import parallel
+from course_lib.device import pick_device
 from course_lib.training.loop import step_generator
 
 #: Pictures to train on, (N, 3, H, W) uint8 as `data.arrays.build_array` writes them; or several
@@ -88,15 +88,15 @@ class LabBatches:
     def __init__(self, pictures: Pictures, settings: Settings):
         mixture = as_mixture(pictures)
         for codes, weight in mixture:
-            if len(codes) < settings.batch_size:
-                raise ValueError(
-                    f"{len(codes)} pictures do not fill a batch of {settings.batch_size}; "
-                    "make the batch smaller"
-                )
             if settings.size and codes.shape[-1] < settings.size:
                 raise ValueError(
                     f"the training wants pictures of {settings.size} px, the array has "
                     f"{codes.shape[-1]}; prepare a larger one, or choose a smaller size"
+                )
+            if len(codes) < settings.batch_size:
+                raise ValueError(
+                    f"{len(codes)} pictures do not fill a batch of {settings.batch_size}; "
+                    "make the batch smaller"
                 )
             if not weight > 0:
                 raise ValueError(f"an array's weight in a mixture must be above 0, got {weight}")

@@ -14,6 +14,7 @@ from course_lib.metrics import ab_error_curve, auc, balanced_auc, colourfulness_
 from course_lib.models import evaluating
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training.batches import Pictures, Settings, as_mixture
+from course_lib.training.optim import initialize
 from course_lib.training.supervised import SupervisedRecipe
 
 
@@ -104,6 +105,8 @@ class Classification(SupervisedRecipe):
         See there.
     """
 
+    needs = ("logits", "temperature")
+    initialize = staticmethod(initialize)
     measure = staticmethod(measure_classes)
 
     def __init__(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from course_lib import parallel
 from course_lib.data.arrays import in_parts
 from course_lib.lab import lab_to_rgb
 from course_lib.metrics import ab_error_curve, auc, mean_chroma, psnr
@@ -21,7 +22,6 @@ from course_lib.models import evaluating
 from course_lib.models.layers import AB_NORM
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.unet import UNetGenerator
-from course_lib.training import parallel
 from course_lib.training.batches import Pictures, Settings
 from course_lib.training.loop import Attributes, step_generator
 from course_lib.training.losses import adversarial_loss, discriminator_loss, l1_loss
@@ -173,7 +173,7 @@ class GanSettings(Settings):
     sample_count : int
         How many validation pictures, from the first, are coloured then.
     layers : int
-        Of the discriminator, where it is made anew; see `Gan.from_new_discriminator`.
+        Of a discriminator that is made anew; see `Gan.for_network`.
     """
 
     rate: float = 2e-4
@@ -280,16 +280,16 @@ class Gan(BatchRecipe):
         }
 
     @classmethod
-    def from_new_discriminator(
+    def for_network(
         cls,
-        generator: UNetGenerator,
+        network: UNetGenerator,
         codes: Pictures,
         validation: np.ndarray,
         settings: GanSettings,
     ) -> "Gan":
-        """The game against a new discriminator, as wide as the generator."""
-        discriminator = PatchDiscriminator(generator.width, settings.layers)
-        return cls(generator, discriminator, codes, validation, settings)
+        """The game of a generator against a new discriminator of the same width."""
+        discriminator = PatchDiscriminator(network.width, settings.layers)
+        return cls(network, discriminator, codes, validation, settings)
 
     def train_step(self, step: int) -> dict[str, float]:
         """One step of each player; see `loop.Recipe`.

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from course_lib import parallel
 from course_lib.files import whole_file
-from course_lib.training import parallel
 
 
 class Part(Protocol):
@@ -273,7 +273,16 @@ def _stopped_by_learner() -> Iterator[None]:
         tqdm.write("interrupted: the model and its history are those of the last whole step")
 
 
-def fit(recipe: Recipe, steps: int, **options: Any) -> History:
+def fit(
+    recipe: Recipe,
+    steps: int,
+    *,
+    run_dir: str | os.PathLike | None = None,
+    record_every: int = 50,
+    evaluate_every: int | None = None,
+    checkpoint_seconds: float = 180.0,
+    progress: bool = True,
+) -> History:
     """Train until `steps` steps have been taken.
 
     Parameters
@@ -282,16 +291,35 @@ def fit(recipe: Recipe, steps: int, **options: Any) -> History:
         What to train and how.
     steps : int
         Steps in all, those taken before a resume among them.
-    **options
-        As for `fit_stages`: `run_dir`, `record_every`, `evaluate_every`, `checkpoint_seconds` and
-        `progress`.
+    run_dir : path, optional
+        Folder for ``checkpoint.pt`` and ``history.csv``. If it holds a checkpoint, training
+        goes on from there, and ends up where an uninterrupted run does, number for number.
+        Without a folder nothing is saved. Where torchrun started several processes, the first
+        one alone writes, and all of them read.
+    record_every : int
+        Steps whose mean losses make one row of the history.
+    evaluate_every : int, optional
+        Steps between measurements on validation pictures; a multiple of `record_every`.
+        None: only after the last step.
+    checkpoint_seconds : float
+        Seconds between checkpoints; one is always written at the end.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
     History
         Also after an interrupt (Ctrl-C, or Kernel > Interrupt), which ends the run early.
     """
-    return fit_stages([Stage(steps, lambda before: recipe)], **options)[1]
+    _, history = fit_stages(
+        [Stage(steps, lambda before: recipe)],
+        run_dir=run_dir,
+        record_every=record_every,
+        evaluate_every=evaluate_every,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=progress,
+    )
+    return history
 
 
 def fit_stages(
@@ -308,21 +336,9 @@ def fit_stages(
     Parameters
     ----------
     stages : sequence of Stage
-        One after the other.
-    run_dir : path, optional
-        Folder for ``checkpoint.pt`` and ``history.csv``. If it holds a checkpoint, training
-        goes on from there, and ends up where an uninterrupted run does, number for number.
-        Without a folder nothing is saved. Where torchrun started several processes, the first
-        one alone writes, and all of them read.
-    record_every : int
-        Steps whose mean losses make one row of the history. A stage's last step makes one too.
-    evaluate_every : int, optional
-        Steps between measurements on validation pictures; a multiple of `record_every`.
-        None: only after a stage's last step.
-    checkpoint_seconds : float
-        Seconds between checkpoints; one is always written at the end.
-    progress : bool
-        Show a progress bar.
+        One after the other. The last step of each makes a row of the history, with measurements.
+    run_dir, record_every, evaluate_every, checkpoint_seconds, progress
+        As in `fit`.
 
     Returns
     -------

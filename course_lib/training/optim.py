@@ -8,36 +8,14 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-
-def bfloat16_pays(device: torch.device | str = "cpu") -> bool:
-    """Whether a device has bfloat16 matrix units that PyTorch may use.
-
-    With them training is several times faster in bfloat16; without them it is slower.
-
-    Parameters
-    ----------
-    device : torch.device or str
-        A CPU has them with Intel AMX, an NVIDIA card from compute capability 8.0 on.
-
-    Returns
-    -------
-    bool
-        False too where the environment variable ONEDNN_MAX_CPU_ISA forbids their use.
-    """
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if torch.device(device).type != "cpu":
-        return False
-    # PyTorch has no public question for this; the second one heeds ONEDNN_MAX_CPU_ISA.
-    has_units = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    return has_units and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+from course_lib.device import bfloat16_pays
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     """A with statement's context in which a network computes in a precision.
 
-    The weights stay in float32 whatever the network computes in, and so do the optimizer's steps: a
-    step too small for bfloat16's 8 bits of precision still counts (P. Micikevicius et al., "Mixed
+    The weights stay in float32 whatever the network computes in, and so do the optimizer's steps:
+    one too small for bfloat16's 8 bits of precision still counts (P. Micikevicius et al., "Mixed
     Precision Training", ICLR 2018, arXiv:1710.03740).
 
     Parameters
@@ -53,9 +31,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
         To be entered again and again: ``torch.autocast``, or nothing for float32.
     """
     if precision not in ("auto", "float32", "bfloat16"):
-        raise ValueError(
-            f"precision must be 'auto', 'float32' or 'bfloat16', got {precision!r}"
-        )
+        raise ValueError(f"precision must be 'auto', 'float32' or 'bfloat16', got {precision!r}")
     if precision == "float32" or (precision == "auto" and not bfloat16_pays(device)):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

@@ -15,6 +15,7 @@ from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.training.batches import Pictures, Settings
 from course_lib.training.loop import step_generator
+from course_lib.training.optim import initialize
 from course_lib.training.supervised import SupervisedRecipe
 
 
@@ -104,6 +105,8 @@ class Regression(SupervisedRecipe):
         See there.
     """
 
+    needs = ("both_heads",)
+    initialize = staticmethod(initialize)
     measure = staticmethod(measure_regression)
 
     def __init__(

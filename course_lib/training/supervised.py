@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib.training import parallel
+from course_lib import parallel
 from course_lib.training.batches import LabBatches, Pictures, Settings
 from course_lib.training.optim import WeightAverage, autocast, cosine_schedule
 
@@ -34,6 +34,8 @@ class BatchRecipe(ABC):
 
     #: Figures of a network on pictures, by name: what it is that a recipe measures.
     measure: Callable[[nn.Module, np.ndarray], dict[str, float]]
+    #: What a network must have, beside mapping L to ab.
+    needs: tuple[str, ...] = ()
     average: WeightAverage
 
     def __init__(self, codes: Pictures, validation: np.ndarray, settings: Settings):
@@ -44,6 +46,18 @@ class BatchRecipe(ABC):
         self.device = self.batches.device
         self.precision = autocast(settings.precision, self.device)
         self.plan = {"recipe": type(self).__name__, **asdict(settings)}
+
+    @classmethod
+    def for_network(
+        cls, network: nn.Module, codes: Pictures, validation: np.ndarray, settings: Settings
+    ) -> "BatchRecipe":
+        """The recipe for a network; whatever else it trains is made anew."""
+        return cls(network, codes, validation, settings)
+
+    @staticmethod
+    def initialize(network: nn.Module) -> None:
+        """Draw a new network's weights: here they stay as its class has drawn them."""
+        return None
 
     def prepare(self, network: nn.Module) -> nn.Module:
         """Bring a network to the device, in training mode and as several processes need it."""
