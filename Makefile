@@ -146,45 +146,14 @@ offline-kit: $(STAMP) ## a folder to install from without a network: [OUT=folder
 	$(BIN)/python -m authoring.offline_kit '$(or $(OUT),build/offline-kit)' $(if $(FOR),--for $(FOR))
 
 .PHONY: train-eccv16
-train-eccv16: $(STAMP) ## ECCV16, five stages: TRAIN=a.npy VALIDATION=b.npy TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
-	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
-		--run runs/eccv16
-	$(BIN)/python -m course_lib.training export --run runs/eccv16 --validation $(VALIDATION) \
-		--output runs/eccv16.safetensors
-	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION) \
-		--config course_lib/training/configs/eccv16-zoom.json \
-		--start runs/eccv16.safetensors --run runs/eccv16-zoom
-	$(BIN)/python -m course_lib.training export --run runs/eccv16-zoom --validation $(VALIDATION) \
-		--output runs/eccv16-zoom.safetensors
-	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN_LARGE) \
-		--validation $(VALIDATION_LARGE) --config course_lib/training/configs/eccv16-large.json \
-		--start runs/eccv16-zoom.safetensors --run runs/eccv16-large
-	$(BIN)/python -m course_lib.training export --run runs/eccv16-large \
-		--validation $(VALIDATION_LARGE) --output runs/eccv16-large.safetensors
-	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN) --validation $(VALIDATION_LARGE) \
-		--config course_lib/training/configs/eccv16-second.json \
-		--start runs/eccv16-large.safetensors --run runs/eccv16-second
-	$(BIN)/python -m course_lib.training export --run runs/eccv16-second \
-		--validation $(VALIDATION_LARGE) --output runs/eccv16-second.safetensors
-	$(BIN)/python -m course_lib.training eccv16 --train $(TRAIN_LARGE) \
-		--validation $(VALIDATION_LARGE) \
-		--config course_lib/training/configs/eccv16-large-second.json \
-		--start runs/eccv16-second.safetensors --run runs/eccv16-large-second
+train-eccv16: $(STAMP) ## ECCV16 in five stages: TRAIN=a.npy TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
+	$(BIN)/python -m course_lib.training eccv16 --train small=$(TRAIN) \
+		--train large=$(TRAIN_LARGE) --validation $(VALIDATION_LARGE) --run runs/eccv16
 
 .PHONY: train-siggraph17
-train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk, four stages: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
+train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
 	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
 		--validation $(VALIDATION_LARGE) --trunk course --run runs/siggraph17
-	@set -e; run=runs/siggraph17; for stage in second third fourth; do \
-		set -x; \
-		$(BIN)/python -m course_lib.training export --run $$run \
-			--validation $(VALIDATION_LARGE) --output $$run.safetensors; \
-		$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
-			--validation $(VALIDATION_LARGE) \
-			--config course_lib/training/configs/siggraph17-$$stage.json \
-			--start $$run.safetensors --run runs/siggraph17-$$stage; \
-		run=runs/siggraph17-$$stage; \
-	done
 
 .PHONY: compare-trials
 compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a.npy VALIDATION_LARGE=d.npy

@@ -2,19 +2,25 @@
 
     torchrun --nproc-per-node 2 -m course_lib.training eccv16 --train ...
 
-Each process takes its share of every batch; DistributedDataParallel averages the gradients, and
-batch normalization looks at the whole batch. So the numbers are those of one process with the
-joined batch, but for the order of additions. Without torchrun every function here does nothing.
+Each process takes its share of every batch, and DistributedDataParallel averages the gradients,
+so that the weights are the same in all processes. On graphics cards batch normalization looks at
+the joined batch (torch.nn.SyncBatchNorm): the numbers are those of one process with that batch,
+but for the order of additions. PyTorch has no such layer for CPUs. There each process normalizes
+its share with the share's own statistics, and the running averages are those of process 0, so
+choose shares that are not too small. Without torchrun every function here does nothing.
 """
 
+import importlib
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 #: One process may wait long for another, for example while it colours more pictures. If one
@@ -35,11 +41,17 @@ def joined_processes() -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
+    # The module's functions have the process group of the moment of its first import as a default
+    # argument. If DistributedDataParallel imports it below, while there is a group, that group and
+    # its threads live until the interpreter ends, and then may end the process with an abort.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
         dist.barrier()  # else one may leave while another still needs it, and waits for ever
     finally:
+        for module in tuple(_distributed):
+            module.leave()
         dist.destroy_process_group()
 
 
@@ -117,81 +129,44 @@ def check_same_everywhere(number: int, what: str) -> None:
 
 
 def synchronize_normalization(network: nn.Module) -> nn.Module:
-    """Let batch normalization see the joined batch, where several processes train.
+    """Let batch normalization see the joined batch, where several cards train.
 
     Parameters
     ----------
     network : torch.nn.Module
-        On its device. Changed in place; parameters, running averages and their names stay.
+        On its device; parameters, running averages and their names stay.
 
     Returns
     -------
     torch.nn.Module
-        The same network.
+        The network, with torch.nn.SyncBatchNorm if it is on a card; on a CPU as it was.
     """
-    if process_count() == 1:
+    if process_count() == 1 or not next(network.parameters()).is_cuda:
         return network
-    if next(network.parameters()).is_cuda:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    for module in network.modules():
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, _SyncBatchNorm(child))
-    return network
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
-class _SyncBatchNorm(nn.BatchNorm2d):
-    """Batch normalization over all processes; PyTorch's own is for graphics cards alone."""
-
-    def __init__(self, plain: nn.BatchNorm2d):
-        super().__init__(plain.num_features, plain.eps, plain.momentum)
-        self.to(plain.weight).load_state_dict(plain.state_dict())
-        self.train(plain.training).requires_grad_(plain.weight.requires_grad)  # it may be frozen
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        precision = x.dtype
-        x = x.to(torch.promote_types(precision, torch.float32))
-        count = x.numel() // x.shape[1] * process_count()
-        mean = _SumOverProcesses.apply(x.sum(dim=(0, 2, 3))) / count
-        centred = x - mean[:, None, None]
-        variance = _SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / count
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(precision)
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    """A sum over all processes. Each one's loss depends on it, so gradients are summed too."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-
-def distribute(module: nn.Module) -> nn.Module:
-    """Wrap a module so that backward averages its gradients over all processes.
+class Distributed:
+    """A module whose gradients backward averages over all processes, where there are several.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Call the result instead: only what goes through its forward is seen.
-
-    Returns
-    -------
-    torch.nn.Module
-        A DistributedDataParallel around it, or the module itself where there is one process.
+        Call this object instead: only what goes through the module's forward is seen.
     """
-    return module if process_count() == 1 else DistributedDataParallel(module)
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+        self._call = module if process_count() == 1 else DistributedDataParallel(module)
+        _distributed.add(self)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """What the module returns."""
+        return self._call(*inputs)
+
+    def leave(self) -> None:
+        """Let go of the process group, which ends only when nothing refers to it any more."""
+        self._call = self.module
+
+
+_distributed: "weakref.WeakSet[Distributed]" = weakref.WeakSet()

@@ -17,18 +17,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import course_lib as cl
-from course_lib.data.arrays import decode_lab
+from course_lib.data.arrays import decode_lab, hold_out
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.weights import save_weights
-from course_lib.training.__main__ import CONFIGS, main
+from course_lib.training.__main__ import main
 from course_lib.training.classification import Classification, ClassificationSettings
 from course_lib.training.finetune import (
     TRUNK,
     FineTuning,
-    build_fine_tuning,
     freeze,
-    hold_out,
     keep_still,
     thaw,
 )
@@ -36,6 +34,7 @@ from course_lib.training.loop import fit
 from course_lib.training.optim import initialize
 from course_lib.training.regression import Regression, RegressionSettings
 from course_lib.training.report import write_report
+from course_lib.training.runs import CONFIGS, build_network, build_recipe, read_config
 
 SETTINGS = ClassificationSettings(
     steps=12, batch_size=8, rate=3e-3, warmup=1, weight_decay=0, precision="float32", average=0.5
@@ -83,7 +82,7 @@ def test_frozen_blocks_do_not_move_at_all(tiny_codes, precision):
     recipe = fine_tuning(tiny_codes, settings=settings)
     fit(recipe, 2, progress=False)
     # colouring with the network in training calls its train() afterwards
-    cl.colorize(np.full((16, 16, 3), 90, np.uint8), recipe.recipe.weights.running, size=16)
+    cl.colorize(np.full((16, 16, 3), 90, np.uint8), recipe.recipe.network, size=16)
     fit(recipe, 4, progress=False)
     for network in (recipe.recipe.network, recipe.recipe.average.network):
         assert moved(trained(), network) == {"model8"}
@@ -267,11 +266,11 @@ def test_a_checkpoint_of_another_plan_is_refused(tiny_codes, tmp_path):
         (fine_tuning(tiny_codes, rates={"model8": 0.5}), "rates"),
         (fine_tuning(tiny_codes, TRUNK[:3]), "frozen"),
     ):
-        with pytest.raises(ValueError, match=rf"another plan \({name}\)"):
+        with pytest.raises(ValueError, match=rf"other settings \({name}\)"):
             fit(other, 4, run_dir=tmp_path / "a", progress=False)
     inner = Classification(trained(), tiny_codes, tiny_codes[:8], SETTINGS)
     fit(inner, 2, run_dir=tmp_path / "b", progress=False)
-    with pytest.raises(ValueError, match="not one of a fine-tuning"):
+    with pytest.raises(ValueError, match="one of Classification, not of FineTuning"):
         fit(fine_tuning(tiny_codes), 4, run_dir=tmp_path / "b", progress=False)
 
 
@@ -335,13 +334,16 @@ def test_the_command_fine_tunes_and_export_takes_the_best(tiny_codes, tmp_path, 
 
 
 def test_the_courses_config_fine_tunes(tiny_codes):
-    config = json.loads((CONFIGS / "finetune.json").read_text())
-    recipe = build_fine_tuning(config, tiny_codes, tiny_codes[:8], "course")
+    config = read_config(CONFIGS / "finetune.json")
+    network = build_network(config, "course")
+    recipe = build_recipe(config, network, tiny_codes, tiny_codes[:8])
     assert recipe.patience == 8 and recipe.best.input_size
     parameters = recipe.recipe.network.named_parameters()
     assert {name.split(".")[0] for name, p in parameters if p.requires_grad} == {"model8"}
-    with pytest.raises(ValueError, match="no model 'unet'"):
-        build_fine_tuning(config | {"model": "unet"}, tiny_codes, tiny_codes, "course")
+    with pytest.raises(ValueError, match="no network called 'vgg'"):
+        build_network(config | {"model": "vgg"})
+    with pytest.raises(ValueError, match=r"unet cannot be trained by classification.*no logits"):
+        build_network({"model": "unet", "recipe": "classification", "width": 0.05, "depth": 3})
 
 
 TRAINING = """
@@ -365,7 +367,7 @@ settings = ClassificationSettings(
 with parallel.joined_processes():
     recipe = Classification(network, codes, codes[:8], settings)
     plan = {"monitor": "auc_raw", "higher_is_better": True, "patience": 2}
-    tuning = FineTuning(recipe, rates={"model6": 0.3}, still="frozen", **plan)
+    tuning = FineTuning(recipe, rates={"model6": 0.3}, still="all", **plan)
     fit(tuning, 6, run_dir=run, record_every=1, evaluate_every=2, progress=False)
 """
 
@@ -388,11 +390,12 @@ def test_two_processes_fine_tune_as_one_with_the_joined_batch(tiny_codes, tmp_pa
         for name in one.keys() - {"seconds"}:
             assert two[name] == pytest.approx(one[name], rel=1e-6), name
     one, two = states[1]["recipe"], states[2]["recipe"]
-    assert (one["best_step"], one["waited"]) == (two["best_step"], two["waited"])
+    for name in ("best_step", "_waited"):
+        assert one["fine_tuning"][name] == two["fine_tuning"][name], name
     for key, value in one["best"].items():
         assert torch.allclose(value.float(), two["best"][key].float(), rtol=1e-5, atol=1e-8), key
-    network = two["recipe"]["network"]
-    assert network["model3.6.num_batches_tracked"] == 0 < network["model7.6.num_batches_tracked"]
+    network = two["network"]
+    assert network["model3.6.num_batches_tracked"] == network["model7.6.num_batches_tracked"] == 0
 
 
 REPORT = {

@@ -14,27 +14,37 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 TRAINING = """
 import sys
+from pathlib import Path
+
 import numpy as np
 import torch
-from course_lib.models.eccv16 import ECCV16
-from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib import parallel
-from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.loop import fit
-from course_lib.training.regression import Regression, RegressionSettings
+from course_lib.models import load_network
+from course_lib.training import Classification, ClassificationSettings, fit
+from course_lib.training import Regression, RegressionSettings
 
-codes, run = np.load(sys.argv[1]), sys.argv[2]
+codes, run, model, normalized = np.load(sys.argv[1]), *sys.argv[2:5]
 torch.set_num_threads(1)
 common = dict(steps=6, batch_size=8, warmup=2, zoom=1.5, precision="float32", device="cpu")
 torch.manual_seed(0)
 # Adam divides gradients by their size, so in float32 rounding alone soon shows in the losses.
-network = (ECCV16(0.05) if sys.argv[3] == "eccv16" else SIGGRAPH17(0.05)).double()
+network = load_network(model, None, width=0.05).double()
+if normalized == "plain":
+    for block in network.children():
+        for name, module in block.named_children():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                setattr(block, name, torch.nn.Identity())
 with parallel.joined_processes():
-    if sys.argv[3] == "eccv16":
+    if model == "eccv16":
         recipe = Classification(network, codes, codes[:8], ClassificationSettings(**common))
     else:
         recipe = Regression(network, codes, codes[:8], RegressionSettings(**common))
     fit(recipe, 6, run_dir=run, record_every=1, progress=False)
+    number = parallel.rank()
+torch.save(recipe.network.state_dict(), f"{run}/of-process-{number}.pt")
+# What outlives the process group may still be at work when the interpreter ends.
+for task in Path("/proc/self/task").glob("*/comm"):
+    assert "gloo" not in task.read_text(), "a thread of the process group is left"
 """
 
 
@@ -42,20 +52,21 @@ def _run(command, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
+def _train(tmp_path, codes, count, model, normalized):
+    np.save(tmp_path / "codes.npy", codes)
+    script, run = tmp_path / "train.py", tmp_path / f"run{count}"
+    script.write_text(TRAINING)
+    starter = [sys.executable] if count == 1 else [*TORCHRUN, str(count)]
+    result = _run([*starter, script, tmp_path / "codes.npy", run, model, normalized])
+    assert result.returncode == 0, result.stderr
+    names = ["checkpoint.pt", "history.csv", *(f"of-process-{i}.pt" for i in range(count))]
+    assert sorted(path.name for path in run.iterdir()) == names
+    return torch.load(run / "checkpoint.pt", weights_only=True)
+
+
 @pytest.mark.parametrize("model", ["eccv16", "siggraph17"])
 def test_two_processes_train_as_one_with_the_joined_batch(tiny_codes, tmp_path, model):
-    np.save(tmp_path / "codes.npy", tiny_codes)
-    script = tmp_path / "train.py"
-    script.write_text(TRAINING)
-    states = {}
-    for count in (1, 2):
-        run = tmp_path / f"run{count}"
-        arguments = [script, tmp_path / "codes.npy", run, model]
-        starter = [sys.executable] if count == 1 else [*TORCHRUN, str(count)]
-        result = _run([*starter, *arguments])
-        assert result.returncode == 0, result.stderr
-        assert sorted(path.name for path in run.iterdir()) == ["checkpoint.pt", "history.csv"]
-        states[count] = torch.load(run / "checkpoint.pt", weights_only=True)
+    states = {n: _train(tmp_path, tiny_codes, n, model, "plain") for n in (1, 2)}
     assert len(states[2]["rows"]) == 6
     for one, two in zip(states[1]["rows"], states[2]["rows"], strict=True):
         assert one["samples"] == two["samples"]
@@ -64,6 +75,20 @@ def test_two_processes_train_as_one_with_the_joined_batch(tiny_codes, tmp_path, 
     for key, one in states[1]["recipe"]["average"].items():
         two = states[2]["recipe"]["average"][key]
         assert torch.allclose(one.float(), two.float(), rtol=1e-5, atol=1e-8), key
+
+
+def test_with_normalization_too_all_processes_have_the_same_weights(tiny_codes, tmp_path):
+    state = _train(tmp_path, tiny_codes, 2, "eccv16", "normalized")
+    one, two = (
+        torch.load(tmp_path / "run2" / f"of-process-{i}.pt", weights_only=True) for i in (0, 1)
+    )
+    weights = [key for key in one if key.endswith((".weight", ".bias"))]
+    assert len(weights) > 40 and all(torch.equal(one[key], two[key]) for key in weights)
+    # each normalized its own pictures; what counts is what the first process has
+    assert not torch.equal(one["model1.4.running_mean"], two["model1.4.running_mean"])
+    saved = state["recipe"]["network"]
+    assert all(torch.equal(saved[key], value) for key, value in one.items())
+    assert one["model1.4.num_batches_tracked"] == 6
 
 
 SHARES = """
@@ -106,7 +131,9 @@ def test_alone_a_process_does_everything():
         assert list(range(5))[parallel.share_of_files(5)] == [0, 1, 2, 3, 4]
         assert parallel.mean_over_processes({"loss": 2.0}) == {"loss": 2.0}
         network = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
-        assert parallel.distribute(parallel.synchronize_normalization(network)) is network
+        assert parallel.synchronize_normalization(network) is network
+        x = torch.rand(1, 2, 3, 3)
+        assert torch.equal(parallel.Distributed(network.eval())(x), network(x))
 
 
 def test_two_processes_share_a_folder_of_photographs(tmp_path):

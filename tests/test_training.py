@@ -15,24 +15,24 @@ from safetensors import safe_open
 from skimage import data
 from skimage.color import rgb2lab
 
-from course_lib.bins import ab_bins, nearest_bins, rebalancing_weights
+from course_lib.bins import EncodingTable, ab_bins, nearest_bins, rebalancing_weights
 from course_lib.data.arrays import build_array, decode_lab, encode_lab, square
-from course_lib.data.prior import ab_prior, load_prior, save_prior
+from course_lib.data.prior import ab_prior, load_prior, save_prior, training_prior
+from course_lib.models import NETWORKS, Network, load_network
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.training.__main__ import main
+from course_lib.training.batches import LabBatches, Settings
 from course_lib.training.choices import sweep
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
-    EncodingTable,
     soften_rebalancing,
-    training_prior,
 )
 from course_lib.training.loop import History, fit
-from course_lib.training.optim import MasterWeights, WeightAverage, cosine_rate, initialize
+from course_lib.training.optim import WeightAverage, autocast, cosine_rate, initialize
 from course_lib.training.regression import Regression, RegressionSettings, start_from_eccv16
-from course_lib.training.supervised import LabBatches, Settings
+from course_lib.training.runs import build_network, load_run, train_run
 
 SETTINGS = ClassificationSettings(
     steps=12, batch_size=8, rate=3e-3, warmup=2, precision="float32", average=0.5
@@ -197,9 +197,36 @@ def test_smaller_squares_are_the_whole_pictures_made_smaller(tiny_codes):
     assert torch.allclose(small_ab, torch.nn.functional.avg_pool2d(ab, 2), atol=1e-3)
 
 
-def test_too_few_pictures_for_a_batch(tiny_codes):
-    with pytest.raises(ValueError, match="batch"):
-        LabBatches(tiny_codes[:3], Settings(batch_size=4))
+def test_arrays_that_do_not_fit_are_refused(tiny_codes):
+    for codes, options, message in (
+        (tiny_codes[:3], {}, "3 pictures do not fill a batch of 4"),
+        (tiny_codes, {"size": 24}, "wants pictures of 24 px, the array has 16"),
+        ([(tiny_codes, 0)], {}, "weight in a mixture must be above 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            LabBatches(codes, Settings(batch_size=4, **options))
+
+
+def test_a_mixture_takes_from_each_array_as_often_as_its_weight_says():
+    # the first pixel's a tells which array a picture is from, its b which picture it is
+    arrays = []
+    for number, (count, size) in enumerate([(16, 8), (24, 12)]):
+        codes = np.zeros((count, 3, size, size), np.uint8)
+        codes[:, 1], codes[:, 2] = number, np.arange(count)[:, None, None]
+        arrays.append(codes)
+    settings = Settings(batch_size=8, size=8, seed=3)
+    mixture = list(zip(arrays, (1, 3), strict=True))
+    batches = LabBatches(mixture, settings)
+    drawn = [(batches(step)[1][:, :, 0, 0] + 128).round().int() for step in range(400)]
+    which = torch.stack([ab[0, 0] for ab in drawn])
+    assert all((ab[:, 0] == ab[0, 0]).all() for ab in drawn)
+    assert 0.7 < which.float().mean() < 0.8
+    for number, codes in enumerate(arrays):
+        epoch = [ab[:, 1] for ab in drawn if ab[0, 0] == number][: len(codes) // 8]
+        assert torch.cat(epoch).sort().values.tolist() == list(range(len(codes)))
+    # a batch follows from its step, whatever was asked for before
+    again = LabBatches(mixture, settings)(399)[1]
+    assert torch.equal((again[:, :, 0, 0] + 128).round().int(), drawn[399])
 
 
 def test_the_encoding_table_is_the_soft_encoding(tiny_codes):
@@ -239,26 +266,20 @@ def test_softening_takes_back_rebalancing():
         soften_rebalancing(network, weights, 1.5)
 
 
-def test_bfloat16_keeps_float32_master_weights(tiny_codes):
-    network = ECCV16(0.05)
-    master = MasterWeights(network, "bfloat16")
-    assert master.running.model1[0].weight.dtype == torch.bfloat16
-    assert master.running.model1[4].weight.dtype == torch.float32
-    L, _ = decode_lab(torch.from_numpy(tiny_codes[:4]))
-    master.running(L).square().mean().backward()
-    mean_before = network.model1[4].running_mean.clone()
-    master.collect()
-    assert network.model1[0].weight.grad.dtype == torch.float32
-    assert network.model1[0].weight.grad.abs().sum() > 0
-    assert master.running.model1[0].weight.grad is None
-    assert not torch.equal(network.model1[4].running_mean, mean_before)
-    # a step too small for bfloat16 counts all the same
-    before = network.model1[0].weight.detach().clone()
-    with torch.no_grad():
-        network.model1[0].weight += 1e-6
-    assert not torch.equal(network.model1[0].weight, before)
+def test_bfloat16_is_computed_in_while_the_weights_stay_in_float32(tiny_codes):
+    recipe = classification(tiny_codes, replace(SETTINGS, precision="bfloat16"))
+    seen = []
+    recipe.network.model3[0].register_forward_hook(lambda *args: seen.append(args[-1].dtype))
+    weight = recipe.network.model3[0].weight
+    before = weight.detach().clone()
+    recipe.optimizer.register_step_pre_hook(lambda *_: seen.append(weight.grad.dtype))
+    recipe.train_step(0)
+    assert seen == [torch.bfloat16, torch.float32]
+    assert weight.dtype == torch.float32 and not torch.equal(weight, before)
+    # steps that bfloat16 could not tell apart
+    assert not torch.equal(weight, weight.bfloat16().float())
     with pytest.raises(ValueError, match="precision"):
-        MasterWeights(network, "float16")
+        autocast("float16", torch.device("cpu"))
 
 
 def test_the_average_follows_the_weights():
@@ -266,8 +287,8 @@ def test_the_average_follows_the_weights():
     average = WeightAverage(network, decay=0.9)
     with torch.no_grad():
         network.weight.fill_(3.0)
-    for step in range(200):
-        average.update(network, step)
+    for _ in range(200):
+        average.update_parameters(network)
     assert average.network.weight.item() == pytest.approx(3.0, abs=1e-3)
     assert not average.network.weight.requires_grad
 
@@ -345,6 +366,132 @@ def test_the_sweep_measures_what_each_choice_would_give(tiny_codes):
     assert again["psnr"] == pytest.approx(softened["psnr"], abs=1e-3)
     assert again["colourfulness"] == pytest.approx(softened["colourfulness"], abs=1e-3)
     assert plain["colourfulness"] > softened["colourfulness"]  # rare colours, so strong ones
+
+
+STAGES = {
+    "model": "eccv16",
+    "width": 0.05,
+    "temperature": 0.38,
+    "batch_size": 4,
+    "average": 0.5,
+    "precision": "float32",
+    "stages": [
+        {"train": "small", "steps": 3, "seed": 0},
+        {"train": {"small": 1, "large": 2}, "size": 8, "steps": 4, "rate": 0.01, "seed": 1},
+        {"train": "large", "size": 24, "batch_size": 2, "steps": 2, "seed": 2},
+    ],
+}
+
+
+def test_the_stages_of_a_config_are_one_run(tiny_codes, tmp_path):
+    large = np.repeat(np.repeat(tiny_codes, 2, axis=-1), 2, axis=-2)
+    arrays = {"small": tiny_codes, "large": large}
+    options = {"record_every": 2, "progress": False}
+    recipe, history = train_run(STAGES, arrays, tiny_codes[:4], tmp_path / "whole", **options)
+    # a stage ends with a row and its measurements
+    assert [row["step"] for row in history.rows] == [2, 3, 4, 6, 7, 8, 9]
+    assert history.column("auc_raw")[0] == [3, 7, 9]
+    assert history.column("samples")[1][-1] == 7 * 4 + 2 * 2
+    assert recipe.settings.rate == 1e-3 and recipe.settings.size == 24
+    network, config, story = load_run(tmp_path / "whole")
+    assert config["seed"] == 2 and not network.training
+    assert story.startswith("3 steps of 4 pictures, seed 0, then 4 steps of 4 pictures, seed 1")
+    assert same_state(network, recipe.average.network)
+
+    # stopped anywhere, also at a border, it goes on to the same numbers
+    step_once = Classification.train_step
+    for steps in (2, 3, 5, 7, 8):
+        run, taken = tmp_path / f"stopped-{steps}", iter(range(steps))
+
+        def until(recipe, step, taken=taken):
+            if next(taken, None) is None:
+                raise KeyboardInterrupt
+            return step_once(recipe, step)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Classification, "train_step", until)
+            train_run(STAGES, arrays, tiny_codes[:4], run, **options)
+        resumed, rows = train_run(STAGES, arrays, tiny_codes[:4], run, **options)
+        assert same_state(resumed.average.network, recipe.average.network), steps
+        assert rows.column("loss") == history.column("loss"), steps
+
+
+def test_a_stage_starts_from_the_average_with_a_new_optimizer(tiny_codes, tmp_path):
+    config = {**STAGES, "stages": [STAGES["stages"][0], {"steps": 1, "rate": 0.0, "seed": 1}]}
+    first, _ = train_run(
+        STAGES | {"stages": config["stages"][:1]},
+        {"train": tiny_codes},
+        tiny_codes[:4],
+        tmp_path / "first",
+        progress=False,
+    )
+    second, _ = train_run(
+        config, {"train": tiny_codes}, tiny_codes[:4], tmp_path / "second", progress=False
+    )
+    expected, found = first.average.network, second.network
+    pairs = zip(expected.parameters(), found.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert second.optimizer.state_dict()["state"][0]["step"] == 1
+    assert second.network.model3[0].weight.requires_grad
+
+
+def test_configs_that_do_not_fit_are_refused(tiny_codes, tmp_path, capsys):
+    np.save(tmp_path / "a.npy", tiny_codes)
+    path = tmp_path / "config.json"
+    command = ["--train", f"small={tmp_path / 'a.npy'}", "--validation", str(tmp_path / "a.npy")]
+    command += ["--run", str(tmp_path / "run"), "--config", str(path)]
+    for name, config, message in (
+        ("siggraph17", STAGES, "is for the model 'eccv16', not for 'siggraph17'"),
+        ("l1", STAGES | {"recipe": "classification"}, "recipe 'classification', not for 'l1'"),
+        ("eccv16", STAGES, "give large too, each as --train NAME=FILE"),
+        ("eccv16", STAGES | {"speed": 3}, "no settings called speed"),
+        ("eccv16", STAGES | {"stages": [{"steps": 1, "depth": 3}]}, "no settings called depth"),
+        ("l1", {"model": "vgg", "steps": 1}, "no network called 'vgg'"),
+        ("eccv16", [STAGES], "expected an object"),
+    ):
+        path.write_text(json.dumps(config))
+        assert main([name, *command]) == 2
+        assert message in capsys.readouterr().err
+    path.write_text("{")
+    assert main(["eccv16", *command]) == 2
+    assert f"{path}: not a config in JSON" in capsys.readouterr().err
+
+
+class Tinted(torch.nn.Module):
+    """The smallest network that there is: a tint for each lightness."""
+
+    def __init__(self, width=1.0, hidden=4):
+        super().__init__()
+        self.width, self.hidden = width, hidden
+        channels = max(1, round(8 * width))
+        self.tint = torch.nn.Sequential(
+            torch.nn.Conv2d(1, channels, 1), torch.nn.ReLU(), torch.nn.Conv2d(channels, 2, 1)
+        )
+
+    def forward(self, L):
+        return self.tint(L / 100) * 110
+
+
+def test_another_network_is_trained_by_l1_and_exported(tiny_codes, tmp_path, monkeypatch):
+    row = Network(Tinted, "a tint", landmark=("tint.0.weight", 8), settings={"hidden": int})
+    monkeypatch.setitem(NETWORKS, "tinted", row)
+    np.save(tmp_path / "a.npy", tiny_codes)
+    config = {"model": "tinted", "width": 0.5, "hidden": 7, "steps": 30, "batch_size": 8}
+    config |= {"rate": 0.01, "warmup": 1, "average": 0.5, "seed": 0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    array, run, weights = tmp_path / "a.npy", tmp_path / "run", tmp_path / "w.safetensors"
+    command = ["l1", "--train", array, "--validation", array, "--run", run]
+    assert main(list(map(str, [*command, "--config", tmp_path / "config.json"]))) == 0
+    command = ["export", "--run", run, "--validation", array, "--output", weights]
+    assert main(list(map(str, command))) == 0
+    network = load_network("tinted", weights)
+    assert (network.width, network.hidden, network.input_size) == (0.5, 7, 16)
+    # it has learned something: brown is nearer than gray
+    L, ab = decode_lab(torch.from_numpy(tiny_codes))
+    with torch.no_grad():
+        assert (network(L) - ab).abs().mean() < 0.95 * ab.abs().mean()
+    with pytest.raises(ValueError, match="tinted cannot be trained by regression"):
+        build_network(config | {"recipe": "regression"})
 
 
 def test_the_commands_train_and_export_a_network(folder, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 from tqdm.auto import tqdm
 
+from course_lib.files import whole_file
 from course_lib.image import ImageError, load_image
 
 #: A picture whose mean chroma is lower teaches a network only that things are gray.
@@ -131,33 +132,56 @@ def build_array(
     if not paths:
         raise ValueError("no pictures to decode; check the folder's name")
     counts = {"kept": 0, "gray": 0, "unreadable": 0}
-    temporary = Path(f"{output}.part")
-    codes = np.lib.format.open_memmap(
-        temporary, mode="w+", dtype=np.uint8, shape=(len(paths), 3, size, size)
-    )
-    for path in tqdm(paths, disable=not progress, unit="picture", mininterval=1):
-        try:
-            rgb = square(load_image(path), size)
-        except ImageError:
-            counts["unreadable"] += 1
-            continue
-        lab = rgb2lab(rgb)
-        if np.hypot(lab[..., 1], lab[..., 2]).mean() < min_chroma:
-            counts["gray"] += 1
-            continue
-        codes[counts["kept"]] = encode_lab(lab).transpose(2, 0, 1)
-        counts["kept"] += 1
-    codes.flush()
-    if not counts["kept"]:
-        temporary.unlink()
-        raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
-    if counts["kept"] < len(paths):
-        kept = np.load(temporary, mmap_mode="r")[: counts["kept"]]
-        shorter = Path(f"{output}.part2")
-        with shorter.open("wb") as file:
-            np.save(file, kept)
-        del kept
-        temporary.unlink()
-        temporary = shorter
-    temporary.replace(output)
+    with whole_file(output) as file:
+        _write_header(file, len(paths), size)
+        for path in tqdm(paths, disable=not progress, unit="picture", mininterval=1):
+            try:
+                rgb = square(load_image(path), size)
+            except ImageError:
+                counts["unreadable"] += 1
+                continue
+            lab = rgb2lab(rgb)
+            if np.hypot(lab[..., 1], lab[..., 2]).mean() < min_chroma:
+                counts["gray"] += 1
+                continue
+            file.write(encode_lab(lab).transpose(2, 0, 1).tobytes())
+            counts["kept"] += 1
+        if not counts["kept"]:
+            raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
+        file.seek(0)
+        _write_header(file, counts["kept"], size)
     return counts
+
+
+def _write_header(file: BinaryIO, count: int, size: int) -> None:
+    """Begin an .npy file. NumPy leaves room for any count, so it can be written anew later."""
+    shape = (count, 3, size, size)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def hold_out(count: int, share: float = 0.25, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Split numbers of pictures at random into those to train on and those to measure on.
+
+    Parameters
+    ----------
+    count : int
+        Pictures, at least 2.
+    share : float
+        Of the pictures that are held out, in 0..1; at least one picture is, and at least one is
+        not.
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, held_out : list of int
+        Sorted; no number is in both.
+    """
+    if count < 2:
+        raise ValueError(f"{count} pictures cannot be split; it takes at least 2")
+    if not 0 < share < 1:
+        raise ValueError(f"share must be between 0 and 1, got {share}")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    first = min(count - 1, max(1, round(count * share)))
+    return sorted(order[first:]), sorted(order[:first])

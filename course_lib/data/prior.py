@@ -1,12 +1,14 @@
 """How often each of the 313 colours occurs in photographs: counted once, shipped as a table."""
 
 import os
-from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
-from course_lib.bins import ab_bins
-from course_lib.files import data_folder
+from course_lib.bins import EncodingTable, ab_bins, smooth_prior
+from course_lib.data.arrays import decode_lab
+from course_lib.files import data_folder, whole_file
 
 
 def ab_prior() -> np.ndarray:
@@ -51,4 +53,31 @@ def save_prior(path: str | os.PathLike, prior: np.ndarray) -> None:
     """
     lines = ["a,b,probability"]
     lines += [f"{a:.0f},{b:.0f},{p:.6e}" for (a, b), p in zip(ab_bins(), prior, strict=True)]
-    Path(path).write_text("\n".join(lines) + "\n")
+    with whole_file(path) as file:
+        file.write("\n".join([*lines, ""]).encode())
+
+
+def training_prior(codes: np.ndarray, table: EncodingTable, pictures: int = 20_000) -> np.ndarray:
+    """How often each bin occurs in training pictures, smoothed.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        (N, 3, H, W) uint8.
+    table : EncodingTable
+        For the soft encoding.
+    pictures : int
+        How many pictures to count, spread evenly over the array.
+
+    Returns
+    -------
+    numpy.ndarray
+        (313,) float64, sum 1.
+    """
+    counts = torch.zeros(len(ab_bins()), dtype=torch.float64)
+    chosen = np.unique(np.linspace(0, len(codes) - 1, min(pictures, len(codes))).astype(int))
+    for part in np.array_split(chosen, max(1, len(chosen) // 256)):
+        _, ab = decode_lab(torch.from_numpy(codes[part]))
+        index, weight = table(F.avg_pool2d(ab, 4))
+        counts.index_add_(0, index.flatten(), weight.flatten().double())
+    return smooth_prior(counts.numpy())

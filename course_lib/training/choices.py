@@ -5,11 +5,11 @@ are means over pictures, as in `course_lib.evaluation`: above all the balanced A
 pixels at once would be decided by the few of the rarest colours.
 """
 
-import csv
 import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from course_lib.data.arrays import decode_lab
 from course_lib.data.prior import ab_prior
 from course_lib.lab import lab_to_rgb_tensor
 from course_lib.metrics import ab_error_curve, auc, balanced_auc, colourfulness_ratio
+from course_lib.models import evaluating
 from course_lib.models.eccv16 import ECCV16
+from course_lib.training.loop import write_rows
+from course_lib.training.runs import UNNAMED, load_run, train_run
 
 SIZES = (64, 96, 128)
 SOFTENINGS = (0.0, 0.15, 0.3, 0.45)
@@ -42,7 +45,7 @@ def sweep(
     Parameters
     ----------
     network : ECCV16
-        As trained, not softened, in evaluation mode.
+        As trained, not softened.
     codes : numpy.ndarray
         (N, 3, H, W) uint8, as `data.arrays.build_array` writes them; measured at that size.
     lam : float
@@ -66,7 +69,8 @@ def sweep(
     rarity = torch.from_numpy(np.log(rebalancing_weights(ab_prior(), lam))).float()
     for size in sizes:
         small = F.interpolate(L, (size, size), mode="area")
-        logits = torch.cat([network.logits(part) for part in small.split(32)])
+        with evaluating(network):
+            logits = torch.cat([network.logits(part) for part in small.split(32)])
         for share, temperature in itertools.product(softenings, temperatures):
             softened = logits - share * rarity[:, None, None]
             colours = torch.cat([annealed_mean(x, temperature) for x in softened.split(32)])
@@ -90,16 +94,78 @@ def _row(setting: tuple, L: Tensor, predicted: Tensor, true: Tensor) -> dict[str
     }
 
 
-def save_choices(path: str | os.PathLike, rows: Sequence[dict[str, float]]) -> None:
+def save_choices(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> None:
     """Write a sweep as CSV, rounded as a table shows it."""
     digits = {"psnr": 2, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2}
-    with Path(path).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(
-                {
-                    k: f"{v:.{digits[k]}f}" if k in digits and v is not None else v
-                    for k, v in row.items()
-                }
-            )
+
+    def shown(name: str, value: Any) -> Any:
+        return f"{value:.{digits[name]}f}" if name in digits and value is not None else value
+
+    write_rows(path, [{name: shown(name, v) for name, v in row.items()} for row in rows])
+
+
+def sweep_run(run_dir: str | os.PathLike, codes: np.ndarray, output: str | os.PathLike) -> int:
+    """Write a sweep over a run's network, averaged and as of the last step; returns its rows."""
+    network, config, _ = load_run(run_dir)
+    if config["recipe"] != "classification":
+        raise ValueError("size, softening and temperature are chosen for classification alone")
+    gray, *averaged = sweep(network, codes, config["lam"])
+    last, _, _ = load_run(run_dir, averaged=False)
+    _, *others = sweep(last, codes, config["lam"], sizes=(config["size"],))
+    rows = [{"weights": None} | gray]
+    rows += [{"weights": "averaged"} | row for row in averaged]
+    rows += [{"weights": "last step"} | row for row in others]
+    save_choices(output, rows)
+    return len(rows)
+
+
+def compare(
+    config: dict[str, Any],
+    changes: Sequence[dict[str, Any]],
+    train: np.ndarray,
+    validation: np.ndarray,
+    count: int,
+    run_dir: Path,
+    output: str | os.PathLike,
+) -> int:
+    """Train short runs that differ in a setting, and write what each came to.
+
+    Parameters
+    ----------
+    config : dict
+        Of a training by classification, without stages.
+    changes : sequence of dict
+        A run each: what is different in its config.
+    train, validation : numpy.ndarray
+        (N, 3, H, W) uint8; the runs are compared on the first `count` validation pictures.
+    count : int
+        See there.
+    run_dir, output : path
+        For the runs' folders; the CSV to write, anew after each run.
+
+    Returns
+    -------
+    int
+        How many rows it has.
+    """
+    if config["recipe"] != "classification":
+        raise ValueError("only trainings by classification are compared")
+    rows: list[dict[str, Any]] = []
+    for change in changes:
+        trial = config | change
+        folder = run_dir / "-".join(["trial", *(f"{k}-{v}" for k, v in change.items())])
+        recipe, history = train_run(trial, {UNNAMED: train}, validation, folder)
+        network, choice = (
+            recipe.average.network,
+            ((trial["size"],), (0.0,), (trial["temperature"],)),
+        )
+        gray, row = sweep(network, validation[:count], trial["lam"], *choice)
+        trained = {
+            "width": trial["width"],
+            "lambda": trial["lam"],
+            "samples": history.rows[-1]["samples"],
+        }
+        rows += [] if rows else [dict.fromkeys(trained) | gray]
+        rows.append(trained | row)
+        save_choices(output, rows)
+    return len(rows)

@@ -7,81 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.bins import ab_bins, annealed_mean, nearest_bins, rebalancing_weights, smooth_prior
-from course_lib.data.arrays import decode_lab
-from course_lib.data.prior import ab_prior
+from course_lib.bins import EncodingTable, annealed_mean, rebalancing_weights
+from course_lib.data.arrays import in_parts
+from course_lib.data.prior import ab_prior, training_prior
 from course_lib.metrics import ab_error_curve, auc, balanced_auc, colourfulness_ratio
+from course_lib.models import evaluating
 from course_lib.models.eccv16 import ECCV16
-from course_lib.training.supervised import Settings, SupervisedRecipe
-
-
-class EncodingTable:
-    """Soft encoding by looking it up: every whole-numbered (a, b), encoded once.
-
-    Searching the nearest of 313 bins for every pixel would take a third of the training time.
-    Rounding a and b to whole numbers first moves a colour by at most 0.71, little beside the
-    bins' distance of 10.
-
-    Parameters
-    ----------
-    k : int
-        As in `bins.nearest_bins`.
-    bins : numpy.ndarray, optional
-        (Q, 2); `ab_bins()` unless given.
-    """
-
-    #: a and b of the table run from -REACH to REACH: beyond the ab of any 8-bit sRGB colour.
-    REACH = 110
-
-    def __init__(self, k: int = 10, bins: np.ndarray | None = None):
-        axis = torch.arange(-self.REACH, self.REACH + 1, dtype=torch.float32)
-        colours = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
-        index, weight = nearest_bins(colours, k, bins=bins)
-        self.index = index[0].flatten(1).T.contiguous()
-        self.weight = weight[0].flatten(1).T.contiguous()
-
-    def __call__(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """What `bins.nearest_bins` returns for the rounded colours, as (pixels, k) each.
-
-        Parameters
-        ----------
-        ab : torch.Tensor
-            (N, 2, H, W); pixels are taken in (N, H, W) order.
-        """
-        cells = ab.round().long().clamp(-self.REACH, self.REACH) + self.REACH
-        row = (cells[:, 0] * (2 * self.REACH + 1) + cells[:, 1]).flatten()
-        return self.index[row], self.weight[row]
-
-    def to(self, device: torch.device) -> "EncodingTable":
-        """Move the table to the device of the pictures; returns the table."""
-        self.index, self.weight = self.index.to(device), self.weight.to(device)
-        return self
-
-
-def training_prior(codes: np.ndarray, table: EncodingTable, pictures: int = 20_000) -> np.ndarray:
-    """How often each bin occurs in training pictures, smoothed.
-
-    Parameters
-    ----------
-    codes : numpy.ndarray
-        (N, 3, H, W) uint8.
-    table : EncodingTable
-        For the soft encoding.
-    pictures : int
-        How many pictures to count, spread evenly over the array.
-
-    Returns
-    -------
-    numpy.ndarray
-        (313,) float64, sum 1.
-    """
-    counts = torch.zeros(len(ab_bins()), dtype=torch.float64)
-    chosen = np.unique(np.linspace(0, len(codes) - 1, min(pictures, len(codes))).astype(int))
-    for part in np.array_split(chosen, max(1, len(chosen) // 256)):
-        _, ab = decode_lab(torch.from_numpy(codes[part]))
-        index, weight = table(F.avg_pool2d(ab, 4))
-        counts.index_add_(0, index.flatten(), weight.flatten().double())
-    return smooth_prior(counts.numpy())
+from course_lib.training.batches import Pictures, Settings, as_mixture
+from course_lib.training.optim import initialize
+from course_lib.training.supervised import SupervisedRecipe
 
 
 @torch.no_grad()
@@ -121,27 +55,22 @@ class ClassificationSettings(Settings):
         Rebalancing: how much of the uniform distribution is mixed in, 0..1.
     neighbours : int
         Bins that share a colour in the soft encoding.
-    temperature : float
-        Of the annealed mean, for the measurements.
     """
 
     lam: float = 0.5
     neighbours: int = 10
-    temperature: float = 0.38
 
 
 @torch.no_grad()
-def measure_classes(network: ECCV16, codes: np.ndarray, temperature: float) -> dict[str, float]:
+def measure_classes(network: ECCV16, codes: np.ndarray) -> dict[str, float]:
     """Figures of a network on validation pictures, at their size and a quarter of the resolution.
 
     Parameters
     ----------
     network : ECCV16
-        In evaluation mode.
+        With its own temperature.
     codes : numpy.ndarray
         (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
-    temperature : float
-        Of the annealed mean.
 
     Returns
     -------
@@ -150,10 +79,10 @@ def measure_classes(network: ECCV16, codes: np.ndarray, temperature: float) -> d
         to the truth.
     """
     predicted, true = [], []
-    for part in np.array_split(np.arange(len(codes)), max(1, len(codes) // 64)):
-        L, ab = decode_lab(torch.from_numpy(codes[part]).to(network.model_out.weight.device))
-        predicted.append(annealed_mean(network.logits(L), temperature))
-        true.append(F.avg_pool2d(ab, 4))
+    with evaluating(network):
+        for L, ab in in_parts(codes, network.model_out.weight.device):
+            predicted.append(annealed_mean(network.logits(L), network.temperature))
+            true.append(F.avg_pool2d(ab, 4))
     predicted, true = torch.cat(predicted).cpu().numpy(), torch.cat(true).cpu().numpy()
     balance = rebalancing_weights(ab_prior(), lam=0)
     return {
@@ -170,23 +99,29 @@ class Classification(SupervisedRecipe):
     ----------
     network : ECCV16
         Trained in place; its last layer, which holds the bins, stays as it is.
-    codes, validation : numpy.ndarray
-        (N, 3, H, W) uint8.
+    codes, validation
+        As in `SupervisedRecipe`.
     settings : ClassificationSettings
         See there.
     """
 
+    needs = ("logits", "temperature")
+    initialize = staticmethod(initialize)
+    measure = staticmethod(measure_classes)
+
     def __init__(
         self,
         network: ECCV16,
-        codes: np.ndarray,
+        codes: Pictures,
         validation: np.ndarray,
         settings: ClassificationSettings,
     ):
         network.model_out.requires_grad_(False)
         super().__init__(network, codes, validation, settings)
         self.table = EncodingTable(settings.neighbours)
-        self.prior = training_prior(codes, self.table)
+        arrays, weights = zip(*as_mixture(codes), strict=True)
+        priors = [training_prior(array, self.table) for array in arrays]
+        self.prior = np.average(priors, axis=0, weights=weights)
         self.table.to(self.device)
         rarity = rebalancing_weights(self.prior, settings.lam)
         self.rarity = torch.from_numpy(rarity).float().to(self.device)
@@ -200,7 +135,3 @@ class Classification(SupervisedRecipe):
         # The nearest bin comes first: the target's arg-max, which sets the pixel's weight.
         weight = self.rarity[index[:, 0]]
         return {"loss": -(weight * (chosen * target).sum(1)).mean()}
-
-    def evaluate(self) -> dict[str, float]:
-        """AuC raw and class-balanced, and colourfulness, of the averaged weights."""
-        return measure_classes(self.average.network, self.validation, self.settings.temperature)

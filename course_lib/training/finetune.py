@@ -12,21 +12,15 @@ later, thaw them and make another recipe.
 
 import copy
 import math
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from course_lib import parallel
-from course_lib.data.arrays import decode_lab
-from course_lib.models import eccv16, siggraph17
-from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.regression import Regression, RegressionSettings
+from course_lib.data.arrays import in_parts
+from course_lib.training.loop import Attributes, Part
 from course_lib.training.supervised import SupervisedRecipe
 
 #: What both networks have in common, and what knows textures and things: everything before the
@@ -109,12 +103,6 @@ def keep_still(network: nn.Module, where: str = "frozen") -> None:
             module.eval()
 
 
-def _factor(name: str, rates: Mapping[str, float]) -> float:
-    """The factor of a parameter's learning rate: that of the smallest block it is in."""
-    around = [block for block in rates if name.startswith(f"{block}.")]
-    return rates[max(around, key=len)] if around else 1.0
-
-
 class FineTuning:
     """A supervised recipe with learning rates by block, early stopping, and the best weights kept.
 
@@ -181,8 +169,10 @@ class FineTuning:
         self.higher_is_better = higher_is_better
         self.patience = patience
         self.still = still
-        self._group(dict(rates or {}))
-        self._plan = {
+        self._check_rates(rates or {})
+        recipe.set_rates(rates or {})
+        self.plan = recipe.plan | {
+            "recipe": f"FineTuning of {recipe.plan['recipe']}",
             "rates": dict(rates or {}),
             "monitor": monitor,
             "higher_is_better": higher_is_better,
@@ -190,7 +180,7 @@ class FineTuning:
             "still": still,
             "frozen": [n for n, p in recipe.network.named_parameters() if not p.requires_grad],
         }
-        keep_still(recipe.weights.running, still)
+        keep_still(recipe.network, still)
         self.start = self._measure()
         self._step = 0
         self._waited = 0
@@ -198,10 +188,8 @@ class FineTuning:
             raise ValueError("the network's loss on the validation pictures is not finite")
         self._keep(self.start[monitor])
 
-    def _group(self, rates: dict[str, float]) -> None:
-        """Sort the optimizer's parameters by the factor of their learning rate."""
-        network = self.recipe.network
-        for block, part in zip(rates, _find(network, rates), strict=True):
+    def _check_rates(self, rates: Mapping[str, float]) -> None:
+        for block, part in zip(rates, _find(self.recipe.network, rates), strict=True):
             if not rates[block] > 0:
                 raise ValueError(
                     f"the rate of {block} must be above 0, got {rates[block]}; freeze what must "
@@ -209,15 +197,12 @@ class FineTuning:
                 )
             if not any(p.requires_grad for p in part.parameters()):
                 raise ValueError(f"{block} is frozen, so it has no use for a learning rate")
-        groups: dict[float, list[Tensor]] = {}
-        for name, parameter in network.named_parameters():
-            if parameter.requires_grad:
-                groups.setdefault(_factor(name, rates), []).append(parameter)
-        optimizer = self.recipe.optimizer
-        options = {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
-        optimizer.param_groups.clear()
-        for factor, parameters in groups.items():
-            optimizer.add_param_group(options | {"params": parameters, "factor": factor})
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """See `loop.Recipe`."""
+        mine = Attributes(self, "start", "best_value", "best_step", "_step", "_waited", "_lost")
+        return self.recipe.parts | {"best": self.best, "fine_tuning": mine}
 
     @property
     def finished(self) -> bool:
@@ -227,7 +212,7 @@ class FineTuning:
     def train_step(self, step: int) -> dict[str, float]:
         """One step of the recipe; see `loop.Recipe`."""
         # Whoever coloured a picture with the network in between may have called its train().
-        keep_still(self.recipe.weights.running, self.still)
+        keep_still(self.recipe.network, self.still)
         losses = self.recipe.train_step(step)
         self._step = step + 1
         return losses
@@ -259,114 +244,13 @@ class FineTuning:
 
     @torch.no_grad()
     def _validation_loss(self) -> float:
-        codes, total = self.recipe.validation, 0.0
-        for part in np.array_split(np.arange(len(codes)), -(-len(codes) // 64)):
-            L, ab = decode_lab(torch.from_numpy(codes[part]).to(self.recipe.device))
-            losses = self.recipe.losses(self.recipe.average.network, L, ab, 0)
-            total += losses["loss"].item() * len(part)
-        return total / len(codes)
+        recipe, total = self.recipe, 0.0
+        for L, ab in in_parts(recipe.validation, recipe.device):
+            loss = recipe.losses(recipe.average.network, L, ab, 0)["loss"]
+            total += loss.item() * len(L)
+        return total / len(recipe.validation)
 
     def _keep(self, value: float) -> None:
         # A copy that is swapped in whole: an interrupt never leaves half of it.
         self.best = copy.deepcopy(self.recipe.average.network)
         self.best_value, self.best_step = value, self._step
-
-    def state_dict(self) -> dict[str, Any]:
-        """See `loop.Recipe`."""
-        return {
-            "recipe": self.recipe.state_dict(),
-            "plan": self._plan,
-            "start": self.start,
-            "best": self.best.state_dict(),
-            "best_value": self.best_value,
-            "best_step": self.best_step,
-            "step": self._step,
-            "waited": self._waited,
-            "lost": self._lost,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `loop.Recipe`; refuses a checkpoint made with another plan."""
-        if "plan" not in state:
-            raise ValueError(
-                "the checkpoint is not one of a fine-tuning; train into another folder"
-            )
-        changed = [name for name, value in state["plan"].items() if self._plan.get(name) != value]
-        if changed:
-            raise ValueError(
-                f"the checkpoint was made with another plan ({', '.join(changed)}); go on with "
-                "the same one, or train into another folder"
-            )
-        self.recipe.load_state_dict(state["recipe"])
-        self.best.load_state_dict(state["best"])
-        self.start = state["start"]
-        self.best_value, self.best_step = state["best_value"], state["best_step"]
-        self._step, self._waited, self._lost = state["step"], state["waited"], state["lost"]
-
-
-def build_fine_tuning(
-    config: dict, train: np.ndarray, validation: np.ndarray, start: str | os.PathLike
-) -> FineTuning:
-    """The fine-tuning that a config describes, ready for `fit`.
-
-    Parameters
-    ----------
-    config : dict
-        As in course_lib/training/configs/finetune.json: "model", "freeze" (blocks), `FineTuning`'s
-        options, and the settings of the model's recipe.
-    train, validation : numpy.ndarray
-        (N, 3, H, W) uint8.
-    start : str or path
-        Weights to start from, as `models.eccv16` and `models.siggraph17` take them.
-
-    Returns
-    -------
-    FineTuning
-
-    Raises
-    ------
-    ValueError
-        If the config asks for something that there is not.
-    """
-    recipes = {
-        "eccv16": (eccv16, Classification, ClassificationSettings),
-        "siggraph17": (siggraph17, Regression, RegressionSettings),
-    }
-    if config["model"] not in recipes:
-        raise ValueError(f"no model {config['model']!r}; there are {', '.join(recipes)}")
-    load, recipe, kind = recipes[config["model"]]
-    plan = {key: config[key] for key in OPTIONS if key in config}
-    settings = {k: v for k, v in config.items() if k not in (*plan, "model", "freeze")}
-    unknown = settings.keys() - {field.name for field in fields(kind)}
-    if unknown:
-        raise ValueError(f"a fine-tuning has no settings called {', '.join(sorted(unknown))}")
-    network = load(start)
-    freeze(network, config.get("freeze", []))
-    return FineTuning(recipe(network, train, validation, kind(**settings)), **plan)
-
-
-def hold_out(count: int, share: float = 0.25, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Split numbers of pictures at random into those to train on and those to measure on.
-
-    Parameters
-    ----------
-    count : int
-        Pictures, at least 2.
-    share : float
-        Of the pictures that are held out, in 0..1; at least one picture is, and at least one is
-        not.
-    seed : int
-        The same seed gives the same split.
-
-    Returns
-    -------
-    train, held_out : list of int
-        Sorted; no number is in both.
-    """
-    if count < 2:
-        raise ValueError(f"{count} pictures cannot be split; it takes at least 2")
-    if not 0 < share < 1:
-        raise ValueError(f"share must be between 0 and 1, got {share}")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
-    first = min(count - 1, max(1, round(count * share)))
-    return sorted(order[first:]), sorted(order[:first])

@@ -1,39 +1,32 @@
-"""Recipe: UNetGenerator against PatchDiscriminator, L1 beside the game (Isola et al. 2017).
+"""Recipes: UNetGenerator by L1, and against PatchDiscriminator with L1 beside (Isola et al. 2017).
 
 Two stages share the generator. `Reconstruction` trains it by L1 alone; `Gan` goes on from there
 with a discriminator. Without the first stage the discriminator would soon tell a generator that
 knows nothing from photographs, and there would be little to learn from its judgement.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from course_lib import parallel
-from course_lib.data.arrays import decode_lab
+from course_lib.data.arrays import in_parts
 from course_lib.lab import lab_to_rgb
 from course_lib.metrics import ab_error_curve, ab_histogram_distance, auc, mean_chroma, psnr
+from course_lib.models import evaluating
 from course_lib.models.layers import AB_NORM
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.unet import UNetGenerator
-from course_lib.models.weights import save_weights
-from course_lib.training.loop import History, fit, step_generator
+from course_lib.training.batches import Pictures, Settings
+from course_lib.training.loop import Attributes, step_generator
 from course_lib.training.losses import adversarial_loss, discriminator_loss, l1_loss
-from course_lib.training.optim import MasterWeights, WeightAverage, cosine_rate
-from course_lib.training.supervised import (
-    LabBatches,
-    Settings,
-    SupervisedRecipe,
-    pick_precision,
-    refuse_other_settings,
-)
+from course_lib.training.optim import WeightAverage, cosine_schedule
+from course_lib.training.supervised import BatchRecipe, SupervisedRecipe
 
 
 @torch.no_grad()
@@ -43,7 +36,7 @@ def predict(network: nn.Module, codes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Parameters
     ----------
     network : torch.nn.Module
-        Maps L to ab; in evaluation mode.
+        Maps L to ab.
     codes : numpy.ndarray
         (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
 
@@ -53,10 +46,8 @@ def predict(network: nn.Module, codes: np.ndarray) -> tuple[np.ndarray, np.ndarr
         (N, 1, H, W), (N, 2, H, W) and (N, 2, H, W), Lab units.
     """
     device = next(network.parameters()).device
-    parts = []
-    for part in np.array_split(np.arange(len(codes)), -(-len(codes) // 64)):
-        L, ab = decode_lab(torch.from_numpy(codes[part]).to(device))
-        parts.append((L, network(L), ab))
+    with evaluating(network):
+        parts = [(L, network(L), ab) for L, ab in in_parts(codes, device)]
     return tuple(torch.cat(some).float().cpu().numpy() for some in zip(*parts, strict=True))
 
 
@@ -82,7 +73,7 @@ def measure_colouring(network: nn.Module, codes: np.ndarray) -> dict[str, float]
     Parameters
     ----------
     network : torch.nn.Module
-        Maps L to ab; in evaluation mode.
+        Maps L to ab.
     codes : numpy.ndarray
         (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
 
@@ -119,13 +110,13 @@ class Reconstruction(SupervisedRecipe):
 
     Parameters
     ----------
-    network : UNetGenerator
-        Trained in place.
-    codes, validation : numpy.ndarray
-        (N, 3, H, W) uint8.
-    settings : Settings
-        See there.
+    network : torch.nn.Module
+        Anything that maps L to ab, as `UNetGenerator` does; trained in place.
+    codes, validation, settings
+        As in `SupervisedRecipe`.
     """
+
+    measure = staticmethod(measure_colouring)
 
     def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
         """The L1 loss, and the same in Lab units; see `SupervisedRecipe`."""
@@ -133,10 +124,6 @@ class Reconstruction(SupervisedRecipe):
             predicted = network(L.contiguous(memory_format=torch.channels_last))
         loss = l1_loss(predicted, ab)
         return {"loss": loss, "l1": loss * AB_NORM}
-
-    def evaluate(self) -> dict[str, float]:
-        """See `measure_colouring`; of the averaged weights."""
-        return measure_colouring(self.average.network, self.validation)
 
 
 @dataclass
@@ -157,6 +144,8 @@ class GanSettings(Settings):
         Steps between the colourings that `Gan.samples` keeps.
     sample_count : int
         How many validation pictures, from the first, are coloured then.
+    layers : int
+        Of a discriminator that is made anew; see `Gan.for_network`.
     """
 
     rate: float = 2e-4
@@ -167,9 +156,26 @@ class GanSettings(Settings):
     l1_weight: float = 100.0
     sample_every: int = 100
     sample_count: int = 4
+    layers: int = 3
 
 
-class Gan:
+class _Player(nn.Module):
+    """A player's network, run in a precision."""
+
+    def __init__(self, network: nn.Module, precision: AbstractContextManager):
+        super().__init__()
+        self.network, self._precision = network, precision
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        with parametrize.cached():
+            for module in self.network.modules():
+                if parametrize.is_parametrized(module):
+                    module.weight  # noqa: B018 - normalized here and kept: in float32
+            with self._precision:
+                return self.network(*inputs)
+
+
+class Gan(BatchRecipe):
     """A generator that is to deceive, a discriminator that is to tell, and L1.
 
     Parameters
@@ -178,8 +184,8 @@ class Gan:
         Trained in place; best one that `Reconstruction` has trained.
     discriminator : PatchDiscriminator
         Trained in place.
-    codes, validation : numpy.ndarray
-        (N, 3, H, W) uint8.
+    codes, validation
+        As in `BatchRecipe`.
     settings : GanSettings
         See there.
 
@@ -194,49 +200,68 @@ class Gan:
 
     Notes
     -----
-    Under torchrun the numbers are those of one process with the joined batch, as with every
-    recipe, except for a generator with dropout: each process draws masks of its own.
+    Under torchrun a generator with dropout gets masks of its own in each process.
     """
+
+    measure = staticmethod(measure_colouring)
 
     def __init__(
         self,
         generator: UNetGenerator,
         discriminator: PatchDiscriminator,
-        codes: np.ndarray,
+        codes: Pictures,
         validation: np.ndarray,
         settings: GanSettings,
     ):
-        self.settings = settings
-        self.batch_size = settings.batch_size
-        self.validation = validation
-        self.batches = LabBatches(codes, settings)
-        self.device = self.batches.device
+        super().__init__(codes, validation, settings)
         # Averaged weights, with which a game often begins, come frozen.
-        generator, discriminator = (
-            network.to(self.device, memory_format=torch.channels_last).train().requires_grad_(True)
-            for network in (generator, discriminator)
-        )
-        self.generator = parallel.synchronize_normalization(generator)
-        self.discriminator = discriminator
-        precision = pick_precision(settings.precision, self.device)
-        self.generator_weights = MasterWeights(self.generator, precision)
-        self.discriminator_weights = MasterWeights(self.discriminator, precision)
+        self.generator = self.prepare(generator.requires_grad_(True))
+        self.discriminator = self.prepare(discriminator.requires_grad_(True))
         self.average = WeightAverage(self.generator, settings.average)
         # As in pix2pix: with momentum 0.5 instead of 0.9 each player soon forgets the gradients
         # that an opponent of long ago gave it.
         self.generator_optimizer, self.discriminator_optimizer = (
             torch.optim.AdamW(
                 network.parameters(),
-                lr=settings.rate,
+                lr=rate,
                 betas=(0.5, 0.999),
                 weight_decay=settings.weight_decay,
             )
-            for network in (self.generator, self.discriminator)
+            for network, rate in (
+                (self.generator, settings.rate),
+                (self.discriminator, settings.discriminator_rate),
+            )
         )
-        self._generate = parallel.distribute(self.generator_weights.running)
-        self._judge = parallel.distribute(self.discriminator_weights.running)
+        self._schedules = tuple(
+            cosine_schedule(optimizer, settings.steps, settings.warmup)
+            for optimizer in (self.generator_optimizer, self.discriminator_optimizer)
+        )
+        self._generate = parallel.Distributed(_Player(self.generator, self.precision))
+        self._judge = parallel.Distributed(_Player(self.discriminator, self.precision))
         self.samples: dict[int, np.ndarray] = {}
         self._take_sample(0)
+        self.parts = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "generator_schedule": self._schedules[0],
+            "discriminator_schedule": self._schedules[1],
+            "samples": Attributes(self, "samples"),
+        }
+
+    @classmethod
+    def for_network(
+        cls,
+        network: UNetGenerator,
+        codes: Pictures,
+        validation: np.ndarray,
+        settings: GanSettings,
+    ) -> "Gan":
+        """The game of a generator against a new discriminator of the same width."""
+        discriminator = PatchDiscriminator(network.width, settings.layers)
+        return cls(network, discriminator, codes, validation, settings)
 
     def train_step(self, step: int) -> dict[str, float]:
         """One step of each player; see `loop.Recipe`.
@@ -250,10 +275,6 @@ class Gan:
             patches that the discriminator judges right.
         """
         s = self.settings
-        players = (
-            (self.generator_weights, self.generator_optimizer, s.rate),
-            (self.discriminator_weights, self.discriminator_optimizer, s.discriminator_rate),
-        )
         L, ab = self.batches(step)
         L = L.contiguous(memory_format=torch.channels_last)
         with _noise_of_step(s.seed, step, self.device):
@@ -265,22 +286,21 @@ class Gan:
         discriminator = discriminator_loss(real, fake, s.game)
         discriminator.backward()
 
-        # The generator's turn. Gradients go through the discriminator, which holds still.
-        still = self.discriminator_weights.running.requires_grad_(False)
-        adversarial = adversarial_loss(still(L, made), s.game)
-        still.requires_grad_(True)
+        # The generator's turn. Gradients go through the discriminator, which holds still: its
+        # module itself is called, whose gradients nobody waits for.
+        self.discriminator.requires_grad_(False)
+        adversarial = adversarial_loss(self._judge.module(L, made), s.game)
+        self.discriminator.requires_grad_(True)
         l1 = l1_loss(made, ab)
         generator = s.l1_weight * l1 + adversarial
         generator.backward()
 
         # Both move at once, so that an interrupt hardly ever finds one ahead of the other.
-        for weights, optimizer, rate in players:
-            optimizer.param_groups[0]["lr"] = cosine_rate(step, s.steps, rate, s.warmup)
-            weights.collect()
-            optimizer.step()
-            optimizer.zero_grad()
-            weights.refresh()
-        self.average.update(self.generator, step)
+        for schedule in self._schedules:
+            schedule.optimizer.step()
+            schedule.optimizer.zero_grad()
+            schedule.step()
+        self.average.update_parameters(self.generator)
         if (step + 1) % s.sample_every == 0:
             self._take_sample(step + 1)
         boundary = 0.5 if s.game == "least_squares" else 0.0
@@ -297,83 +317,3 @@ class Gan:
     def _take_sample(self, step: int) -> None:
         some = self.validation[: self.settings.sample_count]
         self.samples[step] = pictures(*predict(self.average.network, some)[:2])
-
-    def evaluate(self) -> dict[str, float]:
-        """See `measure_colouring`; of the averaged weights."""
-        return measure_colouring(self.average.network, self.validation)
-
-    def state_dict(self) -> dict[str, Any]:
-        """See `loop.Recipe`."""
-        return {
-            "settings": asdict(self.settings),
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "average": self.average.network.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "samples": {step: torch.from_numpy(rgb) for step, rgb in self.samples.items()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `loop.Recipe`; refuses a checkpoint made with other settings."""
-        refuse_other_settings(self.settings, state["settings"])
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.average.network.load_state_dict(state["average"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
-        self.samples = {step: rgb.numpy() for step, rgb in state["samples"].items()}
-        self.generator_weights.refresh()
-        self.discriminator_weights.refresh()
-
-
-def train_gan(
-    config: dict[str, Any],
-    train: np.ndarray,
-    validation: np.ndarray,
-    run_dir: str | os.PathLike,
-    *,
-    evaluate_every: int | None = None,
-    progress: bool = True,
-) -> tuple[Reconstruction | Gan, History]:
-    """Both stages, as a config describes them; or what is left of them.
-
-    Parameters
-    ----------
-    config : dict
-        "width", "depth", "dropout" of the generator; "layers" of the discriminator, which has
-        the same width; "seed"; and the settings of the stages: "reconstruction" for `Settings`
-        and "game" for `GanSettings`. See ``configs/gan.json``.
-    train, validation : numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
-    run_dir : path
-        Folder for the stages' checkpoints and histories, in "l1" and "gan", and for the trained
-        generator, "generator.safetensors". Called again after an interrupt, or after the
-        machine was switched off, the training goes on.
-    evaluate_every, progress
-        As in `loop.fit`.
-
-    Returns
-    -------
-    recipe : Reconstruction or Gan
-        The stage that it came to before it ended or was interrupted;
-        ``recipe.average.network`` is the trained generator.
-    history : History
-        Of that stage.
-    """
-    run_dir = Path(run_dir)
-    torch.manual_seed(config["seed"])
-    generator = UNetGenerator(config["width"], config["depth"], config["dropout"])
-    discriminator = PatchDiscriminator(config["width"], config["layers"])
-    stages = {"evaluate_every": evaluate_every, "progress": progress}
-    recipe = Reconstruction(generator, train, validation, Settings(**config["reconstruction"]))
-    steps = config["reconstruction"]["steps"]
-    history = fit(recipe, steps, run_dir=run_dir / "l1", **stages)
-    if history.rows and history.rows[-1]["step"] == steps:  # it was not interrupted
-        generator.load_state_dict(recipe.average.network.state_dict())
-        recipe = Gan(generator, discriminator, train, validation, GanSettings(**config["game"]))
-        history = fit(recipe, config["game"]["steps"], run_dir=run_dir / "gan", **stages)
-    if parallel.rank() == 0:
-        header = {"depth": str(config["depth"]), "input_size": str(validation.shape[-1])}
-        save_weights(run_dir / "generator.safetensors", recipe.average.network, header)
-    return recipe, history

@@ -1,17 +1,31 @@
 """One training loop for every recipe: history, progress, checkpoints, exact resume."""
 
 import csv
+import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from course_lib import parallel
+from course_lib.files import whole_file
+
+
+class Part(Protocol):
+    """What has a state: a network, an optimizer, a schedule, an average, `Attributes`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state, in tensors, numbers, texts, lists and dicts."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Go back to it."""
 
 
 class Recipe(Protocol):
@@ -20,9 +34,21 @@ class Recipe(Protocol):
     A recipe's randomness must follow from the step's number alone (see `step_generator`), so
     that a run resumed from a checkpoint goes through the same numbers as one never stopped.
     A recipe may have an attribute `finished`: the run ends as soon as it is true.
+
+    Attributes
+    ----------
+    batch_size : int
+        Pictures in a step.
+    parts : mapping of str to Part
+        Everything that the next step depends on, by name. The loop saves it and loads it.
+    plan : dict
+        What a run must keep from its beginning to its end: "recipe", its name, and the settings.
+        The loop refuses a checkpoint that was made with another plan.
     """
 
     batch_size: int
+    parts: Mapping[str, Part]
+    plan: dict[str, Any]
 
     def train_step(self, step: int) -> dict[str, float]:
         """Take optimization step number `step` (from 0) and return the losses to record."""
@@ -30,11 +56,58 @@ class Recipe(Protocol):
     def evaluate(self) -> dict[str, float]:
         """Measure the current weights on validation pictures."""
 
+
+class Stage(NamedTuple):
+    """A recipe for so many steps of a run.
+
+    Attributes
+    ----------
+    steps : int
+        Length of the stage.
+    build : callable
+        Makes the recipe, from that of the stage before. In the first stage, and where a run is
+        resumed and a checkpoint tells all, it is called with None.
+    """
+
+    steps: int
+    build: Callable[[Recipe | None], Recipe]
+
+
+class Attributes:
+    """Plain attributes of an object, as a part of a recipe: numbers, texts, dicts, arrays.
+
+    Parameters
+    ----------
+    owner : object
+        Whose attributes.
+    names : str
+        Which.
+    """
+
+    def __init__(self, owner: Any, *names: str):
+        self._owner, self._names = owner, names
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on: weights, optimizer, averages."""
+        """Their values."""
+        return {name: _saved(getattr(self._owner, name)) for name in self._names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a state that `state_dict` returned."""
+        """Set them."""
+        for name in self._names:
+            setattr(self._owner, name, _restored(state[name]))
+
+
+def _saved(value: Any) -> Any:
+    """A value as a checkpoint may hold it, which runs no code when it is read: no arrays."""
+    if isinstance(value, dict):
+        return {key: _saved(inner) for key, inner in value.items()}
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _restored(inner) for key, inner in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -54,6 +127,24 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     """
     # A large odd multiplier keeps (seed, step) pairs apart without a hash.
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+def write_rows(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV table, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    rows : sequence of mapping
+        Names of columns to values; a row may lack some.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 class History:
@@ -76,16 +167,13 @@ class History:
 
     def save_csv(self, path: str | os.PathLike) -> None:
         """Write all rows; the file is replaced only once it is complete."""
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        temporary = Path(f"{path}.part")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            for row in self.rows:
-                writer.writerow(
-                    {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
-                )
-        temporary.replace(path)
+        write_rows(
+            path,
+            [
+                {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+                for row in self.rows
+            ],
+        )
 
     @classmethod
     def load_csv(cls, path: str | os.PathLike) -> "History":
@@ -99,14 +187,81 @@ class History:
             )
 
 
-def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    # A kill in the middle of a write must leave the last good checkpoint in place.
-    temporary = path.with_suffix(".part")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+@dataclass
+class _Progress:
+    """How far a run has come, in whole steps."""
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    stage: int = 0
+    stage_step: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    #: sums of the losses since the last row, and how many steps they are of
+    sums: dict[str, float] = field(default_factory=dict)
+    summed: int = 0
+
+    def take_in(self, losses: dict[str, float], samples: int, seconds: float) -> None:
+        self.step += 1
+        self.stage_step += 1
+        self.samples += samples
+        self.seconds += seconds
+        self.summed += 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def add_row(self, measured: dict[str, float]) -> None:
+        row = {"step": self.step, "samples": self.samples, "seconds": self.seconds}
+        means = {name: total / self.summed for name, total in self.sums.items()}
+        self.rows.append(row | means | measured)
+        self.sums, self.summed = {}, 0
+
+
+def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a run's checkpoint, also without the graphics card that it was made with.
+
+    Parameters
+    ----------
+    path : path
+        The checkpoint.pt.
+
+    Returns
+    -------
+    dict
+        "recipe", the states of the recipe's parts by name; "plan"; and how far the run has come:
+        "step", "samples", "seconds", "stage", "stage_step" and "rows" among others.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of this version's.
+    """
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    needed = {"recipe", "plan", *(f.name for f in fields(_Progress))}
+    if not isinstance(state, dict) or needed - state.keys():
+        raise ValueError(
+            f"{path}: not a checkpoint that this version of the course wrote; train into another "
+            "folder"
+        )
+    return state
+
+
+def _load(recipe: Recipe, state: dict[str, Any]) -> None:
+    """Bring a recipe to the state of a checkpoint, if that was made with the same plan."""
+    saved, mine = state["plan"], recipe.plan
+    if saved["recipe"] != mine["recipe"]:
+        raise ValueError(
+            f"the checkpoint is one of {saved['recipe']}, not of {mine['recipe']}; train into "
+            "another folder"
+        )
+    changed = [k for k in {**saved, **mine} if k not in saved or saved[k] != mine.get(k)]
+    if changed:
+        raise ValueError(
+            f"the checkpoint was made with other settings ({', '.join(changed)}); go on with the "
+            "same ones, or train into another folder"
+        )
+    for name, part in recipe.parts.items():
+        part.load_state_dict(state["recipe"][name])
 
 
 @contextmanager
@@ -156,58 +311,91 @@ def fit(
     History
         Also after an interrupt (Ctrl-C, or Kernel > Interrupt), which ends the run early.
     """
+    _, history = fit_stages(
+        [Stage(steps, lambda before: recipe)],
+        run_dir=run_dir,
+        record_every=record_every,
+        evaluate_every=evaluate_every,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=progress,
+    )
+    return history
+
+
+def fit_stages(
+    stages: Sequence[Stage],
+    *,
+    run_dir: str | os.PathLike | None = None,
+    record_every: int = 50,
+    evaluate_every: int | None = None,
+    checkpoint_seconds: float = 180.0,
+    progress: bool = True,
+) -> tuple[Recipe, History]:
+    """Train through several stages, as one run with one checkpoint and one history.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        One after the other. The last step of each makes a row of the history, with measurements.
+    run_dir, record_every, evaluate_every, checkpoint_seconds, progress
+        As in `fit`.
+
+    Returns
+    -------
+    recipe : Recipe
+        Of the stage that the run came to before it ended, or was interrupted.
+    history : History
+        Of all stages.
+    """
     folder = Path(run_dir) if run_dir is not None else None
     checkpoint = folder / "checkpoint.pt" if folder else None
-    history, step, seconds = History(), 0, 0.0
-    sums: dict[str, float] = {}  # since the last row
-    summed = 0
+    run, state = _Progress(), None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     if checkpoint and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        recipe.load_state_dict(state["recipe"])
-        history, step, seconds = History(state["rows"]), state["step"], state["seconds"]
-        sums, summed = state["sums"], state["summed"]
-    parallel.check_same_everywhere(step, "the step of the checkpoint")
+        state = load_checkpoint(checkpoint)
+        run = _Progress(**{f.name: state[f.name] for f in fields(_Progress)})
+    parallel.check_same_everywhere(run.step, "the step of the checkpoint")
+    recipe = stages[run.stage].build(None)
+    if state:
+        _load(recipe, state)
+    del state  # it is as large as the recipe
     first = parallel.rank() == 0
-    silent = not (progress and first)
 
     def save() -> None:
         if checkpoint and first:
-            state = {
-                "recipe": recipe.state_dict(),
-                "rows": history.rows,
-                "sums": sums,
-                "summed": summed,
-                "step": step,
-                "seconds": seconds,
-            }
-            _save_checkpoint(checkpoint, state)
-            history.save_csv(folder / "history.csv")
+            parts = {name: part.state_dict() for name, part in recipe.parts.items()}
+            with whole_file(checkpoint) as file:
+                torch.save({"recipe": parts, "plan": recipe.plan, **asdict(run)}, file)
+            History(run.rows).save_csv(folder / "history.csv")
 
     last_save = time.monotonic()
-    bar = tqdm(total=steps, initial=step, disable=silent, unit="step", mininterval=1)
+    bar = tqdm(
+        total=sum(stage.steps for stage in stages),
+        initial=run.step,
+        disable=not (progress and first),
+        unit="step",
+        mininterval=1,
+    )
     with bar, _stopped_by_learner():
-        while step < steps and not getattr(recipe, "finished", False):
-            start = time.monotonic()
-            losses = recipe.train_step(step)
-            seconds += time.monotonic() - start
-            step += 1
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value
-            summed += 1
-            if step % record_every == 0 or step == steps:
-                row = {"step": step, "samples": step * recipe.batch_size, "seconds": seconds}
-                row |= {name: total / summed for name, total in sums.items()}
-                sums, summed = {}, 0
-                due = evaluate_every is not None and step % evaluate_every == 0
-                if due or step == steps:
-                    row |= recipe.evaluate()
-                history.rows.append(row)
-                bar.set_postfix({k: f"{v:.3g}" for k, v in losses.items()}, refresh=False)
-            bar.update()
-            if time.monotonic() - last_save > checkpoint_seconds:
-                save()
-                last_save = time.monotonic()
+        while True:
+            steps = stages[run.stage].steps
+            while run.stage_step < steps and not getattr(recipe, "finished", False):
+                start = time.monotonic()
+                losses = recipe.train_step(run.stage_step)
+                run.take_in(losses, recipe.batch_size, time.monotonic() - start)
+                last = run.stage_step == steps
+                if run.step % record_every == 0 or last:
+                    due = evaluate_every is not None and run.step % evaluate_every == 0
+                    run.add_row(recipe.evaluate() if due or last else {})
+                    bar.set_postfix({k: f"{v:.3g}" for k, v in losses.items()}, refresh=False)
+                bar.update()
+                if time.monotonic() - last_save > checkpoint_seconds:
+                    save()
+                    last_save = time.monotonic()
+            if run.stage + 1 == len(stages):
+                break
+            recipe = stages[run.stage + 1].build(recipe)
+            run.stage, run.stage_step = run.stage + 1, 0
     save()
-    return history
+    return recipe, History(run.rows)

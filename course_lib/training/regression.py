@@ -7,14 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.bins import ab_grid
-from course_lib.data.arrays import decode_lab
+from course_lib.bins import EncodingTable, ab_grid
+from course_lib.data.arrays import in_parts
 from course_lib.hints import simulate_hints
+from course_lib.models import evaluating
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
-from course_lib.training.classification import EncodingTable
+from course_lib.training.batches import Pictures, Settings
 from course_lib.training.loop import step_generator
-from course_lib.training.supervised import Settings, SupervisedRecipe
+from course_lib.training.optim import initialize
+from course_lib.training.supervised import SupervisedRecipe
 
 
 @dataclass
@@ -71,7 +73,7 @@ def measure_regression(network: SIGGRAPH17, codes: np.ndarray) -> dict[str, floa
     Parameters
     ----------
     network : SIGGRAPH17
-        In evaluation mode.
+        It is run in evaluation mode.
     codes : numpy.ndarray
         (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
 
@@ -81,14 +83,12 @@ def measure_regression(network: SIGGRAPH17, codes: np.ndarray) -> dict[str, floa
         "error" without hints, "error_hints" with simulated ones: Lab units.
     """
     sums = {"error": 0.0, "error_hints": 0.0}
-    parts = np.array_split(np.arange(len(codes)), max(1, len(codes) // 50))
-    for number, part in enumerate(parts):
-        device = network.model_out[0].weight.device
-        L, ab = decode_lab(torch.from_numpy(codes[part]).to(device))
-        hints = simulate_hints(ab, step_generator(0, number))
-        for name, given in (("error", ()), ("error_hints", hints)):
-            distance = (network(L, *given) - ab).norm(dim=1)
-            sums[name] += distance.mean(dim=(1, 2)).sum().item()
+    with evaluating(network):
+        for number, (L, ab) in enumerate(in_parts(codes, network.model_out[0].weight.device, 50)):
+            hints = simulate_hints(ab, step_generator(0, number))
+            for name, given in (("error", ()), ("error_hints", hints)):
+                distance = (network(L, *given) - ab).norm(dim=1)
+                sums[name] += distance.mean(dim=(1, 2)).sum().item()
     return {name: total / len(codes) for name, total in sums.items()}
 
 
@@ -99,16 +99,20 @@ class Regression(SupervisedRecipe):
     ----------
     network : SIGGRAPH17
         Trained in place.
-    codes, validation : numpy.ndarray
-        (N, 3, H, W) uint8.
+    codes, validation
+        As in `SupervisedRecipe`.
     settings : RegressionSettings
         See there.
     """
 
+    needs = ("both_heads",)
+    initialize = staticmethod(initialize)
+    measure = staticmethod(measure_regression)
+
     def __init__(
         self,
         network: SIGGRAPH17,
-        codes: np.ndarray,
+        codes: Pictures,
         validation: np.ndarray,
         settings: RegressionSettings,
     ):
@@ -132,7 +136,3 @@ class Regression(SupervisedRecipe):
         flat = logits.float().permute(0, 2, 3, 1).reshape(len(index), -1)
         entropy = -(F.log_softmax(flat, dim=1).gather(1, index) * target).sum(1).mean()
         return {"loss": huber + s.class_weight * entropy, "huber": huber, "class": entropy}
-
-    def evaluate(self) -> dict[str, float]:
-        """Mean ab error of the averaged weights, without and with hints."""
-        return measure_regression(self.average.network, self.validation)

@@ -1,0 +1,437 @@
+"""Runs: from a config to its recipes, and from a run's folder back to its network.
+
+A config (course_lib/training/configs) is a JSON object: "model" is a name in `models.NETWORKS`,
+"recipe" one in `RECIPES`; then come what the network is built with and the recipe's settings,
+and for a fine-tuning "freeze" (blocks) and the options of `FineTuning`. "stages", where there are
+any, are trained one after the other and say only what is different in them. Each starts from the
+averaged weights of the one before, with an optimizer and an average of its own.
+
+Where there are several arrays to train on, "train" names that of a stage, or mixes some of them:
+``{"small": 1, "large": 3}`` takes three of four batches from "large", on average.
+"""
+
+import inspect
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from course_lib import parallel
+from course_lib.bins import rebalancing_weights
+from course_lib.data.prior import ab_prior
+from course_lib.files import whole_file
+from course_lib.models import load_network, look_up, save_weights
+from course_lib.training.batches import LabBatches, Pictures, Settings
+from course_lib.training.classification import (
+    Classification,
+    ClassificationSettings,
+    soften_rebalancing,
+)
+from course_lib.training.finetune import OPTIONS, FineTuning, freeze
+from course_lib.training.gan import Gan, GanSettings, Reconstruction
+from course_lib.training.loop import History, Recipe, Stage, fit_stages, load_checkpoint
+from course_lib.training.optim import WeightAverage
+from course_lib.training.regression import Regression, RegressionSettings, start_from_eccv16
+from course_lib.training.supervised import BatchRecipe
+
+CONFIGS = Path(__file__).parent / "configs"
+#: What an array to train on is called that was given without a name.
+UNNAMED = "train"
+
+
+class RecipeRow(NamedTuple):
+    """A row of the table of recipes.
+
+    Attributes
+    ----------
+    recipe, settings : type
+        The recipe's class, whose `needs` say what a network must have, and that of its settings.
+    model : str
+        The network that it trains where a config says nothing else.
+    config : str
+        The course's config of it, and the command of ``python -m course_lib.training``.
+    """
+
+    recipe: type[BatchRecipe]
+    settings: type[Settings]
+    model: str
+    config: str
+
+
+#: The recipes, by name. "l1" trains anything that maps L to ab.
+RECIPES: dict[str, RecipeRow] = {
+    "classification": RecipeRow(Classification, ClassificationSettings, "eccv16", "eccv16"),
+    "regression": RecipeRow(Regression, RegressionSettings, "siggraph17", "siggraph17"),
+    "l1": RecipeRow(Reconstruction, Settings, "unet", "l1"),
+    "gan": RecipeRow(Gan, GanSettings, "unet", "gan"),
+}
+
+
+def load_array(path: str | os.PathLike) -> np.ndarray:
+    """Map an array of pictures, (N, 3, H, W) uint8, from a file that `build_array` wrote."""
+    try:
+        codes = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path}: not an array of pictures ({error}); make it with prepare"
+        ) from None
+    if codes.ndim != 4 or codes.shape[1] != 3 or codes.dtype != np.uint8:
+        raise ValueError(f"{path}: expected (N, 3, H, W) uint8, got {codes.shape} {codes.dtype}")
+    return codes
+
+
+def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays that a command line names: one ``a.npy``, or ``small=a.npy``, ``large=b.npy``."""
+    named = [
+        (UNNAMED, text) if "=" not in text or Path(text).exists() else text.split("=", 1)
+        for text in given
+    ]
+    arrays = {name: load_array(path) for name, path in named}
+    if len(arrays) < len(named):
+        raise ValueError(
+            "several arrays need a name each: --train small=a.npy --train large=b.npy"
+        )
+    return arrays
+
+
+def read_config(
+    path: str | os.PathLike, recipe: str | None = None, model: str | None = None
+) -> dict[str, Any]:
+    """Read a config, add the model and the recipe where they are left out, and check them.
+
+    Parameters
+    ----------
+    path : path
+        The JSON file.
+    recipe, model : str, optional
+        What is to be trained, and how. A config that says something else is refused.
+
+    Returns
+    -------
+    dict
+    """
+    try:
+        config = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a config in JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: not a config: expected an object, in braces")
+    for key, wanted in (("recipe", recipe), ("model", model)):
+        if wanted and config.setdefault(key, wanted) != wanted:
+            raise ValueError(f"{path}: is for the {key} {config[key]!r}, not for {wanted!r}")
+    return complete(config)
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with "model" and "recipe": the one that it leaves out follows from the other."""
+    recipe = config.get("recipe")
+    if recipe is None:
+        fits = [name for name, row in RECIPES.items() if row.model == config.get("model")]
+        recipe = fits[0] if fits else "l1"
+    if recipe not in RECIPES:
+        raise ValueError(f"no recipe called {recipe!r}; use {' or '.join(RECIPES)}")
+    config = {"model": RECIPES[recipe].model, **config, "recipe": recipe}
+    look_up(config["model"])
+    return config
+
+
+def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages of a config, at least one, each with all of its settings.
+
+    The config of the GAN calls its two stages "reconstruction" and "game". Settings that nobody
+    knows are refused.
+    """
+    config = complete(config)
+    stages = config.pop("stages", [{}])
+    if "game" in config:
+        stages = [config.pop("reconstruction") | {"recipe": "l1"}, config.pop("game")]
+    config.pop("pictures", None)  # a run's own copy of its config tells how many there were
+    network = {"model", *inspect.signature(look_up(config["model"]).build).parameters}
+    full, known = [config | stage for stage in stages], []
+    for stage in full:
+        settings = (field.name for field in fields(RECIPES[stage["recipe"]].settings))
+        known.append({"recipe", "train", "freeze", *OPTIONS, *settings})
+    unknown = config.keys() - network.union(*known)
+    for stage, names in zip(stages, known, strict=True):
+        unknown |= stage.keys() - names
+    if unknown:
+        raise ValueError(
+            f"there are no settings called {', '.join(sorted(unknown))} in a training of "
+            f"{config['model']} by {config['recipe']}"
+        )
+    return [
+        {key: value for key, value in stage.items() if key in names | network}
+        for stage, names in zip(full, known, strict=True)
+    ]
+
+
+def _settings(stage: Mapping[str, Any]) -> Settings:
+    kind = RECIPES[stage["recipe"]].settings
+    return kind(**{f.name: stage[f.name] for f in fields(kind) if f.name in stage})
+
+
+def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Pictures:
+    """What a stage is trained on. An array without a name stands for any."""
+    if arrays.keys() == {UNNAMED}:
+        return arrays[UNNAMED]
+    chosen = stage.get("train", dict.fromkeys(arrays, 1))
+    shares = {chosen: 1} if isinstance(chosen, str) else chosen
+    if missing := shares.keys() - arrays.keys():
+        raise ValueError(
+            f"the config is for several arrays: give {', '.join(sorted(missing))} too, "
+            "each as --train NAME=FILE"
+        )
+    return [(arrays[name], share) for name, share in shares.items()]
+
+
+def build_network(
+    config: Mapping[str, Any], start: str | os.PathLike | None = None, trunk: str | None = None
+) -> nn.Module:
+    """The network of a config without stages, or of one of its stages.
+
+    Parameters
+    ----------
+    config : mapping
+        See above.
+    start : str or path, optional
+        Its own weights to start from, as `models.load_network` takes them; else it is random.
+    trunk : str, optional
+        Weights of an ECCV16, whose blocks 1 to 7 a random SIGGRAPH17 takes.
+
+    Returns
+    -------
+    torch.nn.Module
+    """
+    (config,) = stages_of(config)
+    model, recipe = config["model"], RECIPES[config["recipe"]].recipe
+    names = inspect.signature(look_up(model).build).parameters
+    torch.manual_seed(config.get("seed", 0))
+    network = load_network(model, start, **{k: config[k] for k in names if k in config})
+    missing = [name for name in recipe.needs if not hasattr(network, name)]
+    if missing:
+        raise ValueError(
+            f"{model} cannot be trained by {config['recipe']}: it has no "
+            f"{' and no '.join(missing)}; the recipe l1 trains any network"
+        )
+    if start is None:
+        recipe.initialize(network)
+        if trunk:
+            start_from_eccv16(network, load_network("eccv16", trunk))
+    return network
+
+
+def build_recipe(
+    config: Mapping[str, Any], network: nn.Module, train: Pictures, validation: np.ndarray
+) -> BatchRecipe | FineTuning:
+    """The recipe of a config without stages, ready for `fit`.
+
+    Parameters
+    ----------
+    config : mapping
+        See above.
+    network : torch.nn.Module
+        To train, in place.
+    train : numpy.ndarray or sequence of (numpy.ndarray, float)
+        See `batches.Pictures`.
+    validation : numpy.ndarray
+        (N, 3, H, W) uint8.
+
+    Returns
+    -------
+    BatchRecipe or FineTuning
+    """
+    (stage,) = stages_of(config)
+    torch.manual_seed(stage.get("seed", 0))  # for what the recipe makes anew
+    if "freeze" in stage:
+        freeze(network, stage["freeze"])
+    recipe = RECIPES[stage["recipe"]].recipe
+    recipe = recipe.for_network(network, train, validation, _settings(stage))
+    plan = {key: stage[key] for key in OPTIONS if key in stage}
+    return FineTuning(recipe, **plan) if plan or "freeze" in stage else recipe
+
+
+def train_run(
+    config: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    validation: np.ndarray,
+    run_dir: str | os.PathLike,
+    *,
+    start: str | os.PathLike | None = None,
+    trunk: str | None = None,
+    **options: Any,
+) -> tuple[Recipe, History]:
+    """Train what a config describes, or what is left of it, in one folder.
+
+    Parameters
+    ----------
+    config : mapping
+        See above.
+    arrays : mapping of str to numpy.ndarray
+        Training pictures, by the names that the config's stages call them; (N, 3, H, W) uint8.
+    validation : numpy.ndarray
+        (N, 3, H, W) uint8.
+    run_dir : path
+        For the checkpoint, the history and "config.json". Called again after an interrupt, or
+        after the machine was switched off, the training goes on.
+    start, trunk
+        What the first stage starts from; see `build_network`.
+    **options
+        Of `loop.fit`.
+
+    Returns
+    -------
+    recipe : Recipe
+        Of the last stage that it came to.
+    history : History
+    """
+    config = {"size": min(codes.shape[-1] for codes in arrays.values()), **complete(config)}
+    stages = stages_of(config)
+    for stage in stages:  # what is wrong with the last one shall not come out after hours
+        LabBatches(_pictures(stage, arrays), _settings(stage))
+    network = build_network(stages[0], start, trunk)
+    if parallel.rank() == 0:
+        names = ("width", *look_up(config["model"]).settings)
+        built = {name: getattr(network, name) for name in names}
+        pictures = {name: len(codes) for name, codes in arrays.items()}
+        Path(run_dir).mkdir(parents=True, exist_ok=True)
+        with whole_file(Path(run_dir) / "config.json") as file:
+            file.write(json.dumps(config | built | {"pictures": pictures}, indent=2).encode())
+
+    def plan(stage: dict[str, Any]) -> Stage:
+        def build(before: BatchRecipe | None) -> Recipe:
+            # without one before it is the first stage, or a checkpoint has all of the weights
+            net = before.average.network.requires_grad_(True) if before else network
+            return build_recipe(stage, net, _pictures(stage, arrays), validation)
+
+        return Stage(stage["steps"], build)
+
+    return fit_stages([plan(stage) for stage in stages], run_dir=run_dir, **options)
+
+
+def train_gan(
+    config: Mapping[str, Any],
+    train: np.ndarray | Mapping[str, np.ndarray],
+    validation: np.ndarray,
+    run_dir: str | os.PathLike,
+    **options: Any,
+) -> tuple[Reconstruction | Gan, History]:
+    """Train a generator by L1, then in the game, and write it as "generator.safetensors".
+
+    Parameters
+    ----------
+    config : mapping
+        "width", "depth", "dropout" of the generator; "layers" of the discriminator, which has
+        the same width; "seed"; and the settings of the stages: "reconstruction" for `Settings`
+        and "game" for `GanSettings`. See ``configs/gan.json``.
+    train : numpy.ndarray or mapping of str to numpy.ndarray
+        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them, or several by name.
+    validation, run_dir, **options
+        As in `train_run`.
+
+    Returns
+    -------
+    recipe : Reconstruction or Gan
+        Of the stage that it came to before it ended or was interrupted;
+        ``recipe.average.network`` is the trained generator.
+    history : History
+    """
+    arrays = {UNNAMED: train} if isinstance(train, np.ndarray) else train
+    config = {"recipe": "gan", **config}
+    recipe, history = train_run(config, arrays, validation, run_dir, **options)
+    if parallel.rank() == 0:
+        header = {"input_size": str(validation.shape[-1])}
+        save_weights(Path(run_dir) / "generator.safetensors", recipe.average.network, header)
+    return recipe, history
+
+
+def load_run(
+    run_dir: str | os.PathLike, averaged: bool = True
+) -> tuple[nn.Module, dict[str, Any], str]:
+    """Load what a run has trained, so far or to the end.
+
+    Parameters
+    ----------
+    run_dir : path
+        The run's folder.
+    averaged : bool
+        Take the averaged weights, else those of the last step. Of a fine-tuning it is always the
+        best network.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        In evaluation mode.
+    config : dict
+        Of the last stage that the run came to.
+    story : str
+        The stages' steps, pictures and seeds, and the minutes, in words.
+    """
+    state = load_checkpoint(Path(run_dir) / "checkpoint.pt")
+    stages = stages_of(read_config(Path(run_dir) / "config.json"))[: state["stage"] + 1]
+    network, parts = build_network(stages[-1]), state["recipe"]
+    if averaged and "best" not in parts:
+        average = WeightAverage(network)
+        average.load_state_dict(parts["average"])
+        network = average.network
+    else:
+        network.load_state_dict(parts.get("best", parts["network"]))
+    steps = [stage["steps"] for stage in stages[:-1]] + [state["stage_step"]]
+    story = ", then ".join(
+        f"{count} steps of {stage['batch_size']} pictures, seed {stage['seed']}"
+        for count, stage in zip(steps, stages, strict=True)
+    )
+    return network.eval(), stages[-1], f"{story}; {state['seconds'] / 60:.0f} minutes"
+
+
+def export_run(
+    run_dir: str | os.PathLike,
+    validation: np.ndarray,
+    output: str | os.PathLike,
+    *,
+    input_size: int | None = None,
+    temperature: float | None = None,
+    soften: float | None = None,
+    before: str = "",
+    **header: str,
+) -> str:
+    """Write what a run has trained as a file of weights; returns the file's sha256.
+
+    Parameters
+    ----------
+    run_dir, output : path
+        The run's folder, and the .safetensors to write.
+    validation : numpy.ndarray
+        (N, 3, H, W) uint8, for the figures in the header.
+    input_size : int, optional
+        Pixels at which the network is to be used; as trained unless given.
+    temperature, soften : float, optional
+        Another temperature of the annealed mean; a share of the rebalancing to take back, see
+        `classification.soften_rebalancing`.
+    before : str
+        Earlier trainings, for the header.
+    **header : str
+        What else is to be in the header.
+    """
+    network, config, story = load_run(run_dir)
+    row = RECIPES[config["recipe"]]
+    if temperature:
+        network.temperature = temperature
+    if soften:
+        if row.recipe is not Classification:
+            raise ValueError("--soften takes back rebalancing, which is for classification alone")
+        soften_rebalancing(network, rebalancing_weights(ab_prior(), config["lam"]), soften)
+        story += f"; rebalancing softened by {soften}"
+    metrics = row.recipe.measure(network, validation)
+    header |= {
+        "input_size": str(input_size or config["size"]),
+        "training": f"{before}, then {story}" if before else story,
+        "metrics": json.dumps({name: round(value, 3) for name, value in metrics.items()}),
+        "licence": "BSD-3-Clause",
+    }
+    return save_weights(output, network, header)
