@@ -18,20 +18,19 @@ from course_lib.evaluation import (
     NearestPicture,
     bootstrap,
     contact_sheet,
-    format_means,
+    evaluate,
     format_table,
-    from_best_to_worst,
     held_out_pictures,
-    hint_results,
     markdown_table,
     measure,
     measure_all,
-    suggestion_results,
     summarize,
-    summarize_hues,
-    training_codes,
 )
 from course_lib.evaluation.__main__ import main
+from course_lib.evaluation.baselines import training_codes
+from course_lib.evaluation.contact_sheet import from_best_to_worst
+from course_lib.evaluation.results import format_results
+from course_lib.evaluation.summary import summarize_hues
 from course_lib.image import load_image
 from course_lib.lab import rgb_to_lab, to_gray
 from course_lib.metrics import HUES, ab_error_curve, auc, hue_counts, rarity_of
@@ -216,22 +215,24 @@ def test_a_known_picture_gets_its_own_colours_back(pictures):
     assert stretched.shape == (96, 96, 3)
 
 
-def test_hints_that_tell_the_truth_are_counted(pictures):
-    curve = hint_results(pictures, SIGGRAPH17(0.03).eval())
+def test_a_network_is_measured_with_hints_and_its_suggestions_against_the_prior(pictures):
+    nets = {"siggraph17": SIGGRAPH17(0.03).eval()}
+    results, gains = evaluate(pictures, nets, NearestPicture(_codes(pictures)))
+    curve, suggestions = results["hints"], results["suggestions"]
     assert list(curve) == ["0", "1", "2", "5", "10", "20", "50", "100"]
-    assert all(low <= mean <= high for mean, low, high in curve.values())
-    header, _, row = format_means("hints", "PSNR, dB", curve, 2).splitlines()
-    assert header == "| hints | 0 | 1 | 2 | 5 | 10 | 20 | 50 | 100 |"
-    assert f"{curve['10'][0]:.2f}" in row
+    head, prior = suggestions["five of the class head"][0], suggestions["five of the prior"][0]
+    assert suggestions["class head less prior"][0] == pytest.approx(head - prior)
+    intervals = [*curve.values(), *suggestions.values()]
+    assert all(low <= mean <= high for mean, low, high in intervals)
+    methods = results["methods"]
+    assert gains.mean() == pytest.approx(
+        methods["siggraph17"]["psnr"][0] - methods["gray"]["psnr"][0]
+    )
 
-
-def test_suggestions_are_measured_against_the_prior(pictures):
-    results = suggestion_results(pictures, SIGGRAPH17(0.03).eval())
-    head, prior = results["five of the class head"][0], results["five of the prior"][0]
-    assert results["class head less prior"][0] == pytest.approx(head - prior)
-    assert all(low <= mean <= high for mean, low, high in results.values())
-    header, _, row = format_means("suggestions", "off by", results, 1).splitlines()
-    assert "five of the prior" in header and f"{head:.1f}" in row
+    lines = format_results(results).splitlines()
+    row = lines.index("| hints | 0 | 1 | 2 | 5 | 10 | 20 | 50 | 100 |") + 2
+    assert lines[row].startswith("| PSNR, dB |") and f"{curve['10'][0]:.2f}" in lines[row]
+    assert "five of the prior" in lines[-3] and f"{head:.1f}" in lines[-1]
 
 
 def test_baselines_learn_from_the_training_photographs_alone():

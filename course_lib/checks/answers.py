@@ -1,7 +1,7 @@
 """What the checks share: to ask, to read an answer, to compare it, to recognise a mistake."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from course_lib.checks.report import TryAgain, expect
 
-#: Wrong results, and what to say to whoever has one of them.
-Mistakes = Sequence[tuple[Any, str]]
+#: What to say to whoever has a wrong result, and that result.
+Mistakes = Mapping[str, Any]
 
 
 def ask(function: Callable, *arguments: Any, **options: Any) -> Any:
@@ -138,8 +138,8 @@ def recognise(got: Any, mistakes: Mistakes, tolerance: float) -> str:
     ----------
     got : number or array
         The learner's result, which is not right.
-    mistakes : sequence of (number or array, str)
-        What each mistake gives, and what to say of it; the first that fits counts.
+    mistakes : mapping of str to number or array
+        What to say of each mistake, and what it gives; the first that fits counts.
     tolerance : float
         Largest absolute difference; a thousandth of the value is allowed beside it.
 
@@ -149,7 +149,7 @@ def recognise(got: Any, mistakes: Mistakes, tolerance: float) -> str:
         Empty if no mistake fits.
     """
     values = np.asarray(got, dtype=np.float64)
-    for wrong, sentence in mistakes:
+    for sentence, wrong in mistakes.items():
         other = np.asarray(wrong, dtype=np.float64)
         if other.shape == values.shape and np.allclose(values, other, rtol=1e-3, atol=tolerance):
             return sentence
@@ -162,7 +162,7 @@ def expect_close(
     what: str,
     tolerance: float,
     hint: str = "",
-    mistakes: Mistakes = (),
+    mistakes: Mistakes | None = None,
 ) -> None:
     """Raise `TryAgain` unless all values agree within a tolerance.
 
@@ -179,7 +179,7 @@ def expect_close(
         Largest absolute difference.
     hint : str
         For those whose mistake is none of these.
-    mistakes : sequence of (number or array, str)
+    mistakes : mapping of str to number or array, optional
         As for `recognise`.
     """
     truth = np.asarray(expected, dtype=np.float64)
@@ -189,7 +189,7 @@ def expect_close(
         return
     place = np.unravel_index(error.argmax(), error.shape)
     where = f" at {tuple(int(i) for i in place)}" if place else ""
-    sentence = recognise(values, mistakes, tolerance)
+    sentence = recognise(values, mistakes or {}, tolerance)
     raise TryAgain(
         f"{what}{where}: expected {truth[place]:.4g}, got {values[place]:.4g}"
         + (f": {sentence}" if sentence else f". {hint}".rstrip())

@@ -35,10 +35,10 @@ def best_constant(function):
         what = f'the best constant by "{loss}" error'
         guess = expect_array(ask(function, colours, loss), (2,), what)
         cost, least = _cost(colours, guess, loss), _cost(colours, best[loss], loss)
-        mistakes = [
-            (best[other], f"That colour is best by {other} error."),
-            (best[loss][::-1], "a and b have changed places. Column 0 is a, column 1 is b."),
-        ]
+        mistakes = {
+            f"That colour is best by {other} error.": best[other],
+            "a and b have changed places. Column 0 is a, column 1 is b.": best[loss][::-1],
+        }
         hint = "Try some constants by hand: in which direction does the cost fall?"
         expect(
             cost <= least * 1.001,
@@ -157,19 +157,14 @@ def level_colours(function):
             "Where a level has no pixel, the answer is (0, 0)."
         )
     values = expect_array(got, (101, 2), what)
-    count = np.bincount(level, minlength=101)[:, None]
-    mistakes = [
-        (truth * count, "those are the sums of each level; divide by the number of its pixels."),
-        (truth[:, ::-1], "a and b have changed places: column 0 is a, column 1 is b."),
-        (
-            table(L.astype(int)),
-            "level k holds the pixels from k to k + 1: astype(int) cuts off. Round with np.rint.",
-        ),
-        (
-            np.tile(values[0], (101, 1)),
-            "all rows are the same: that is the mean over all levels.",
-        ),
-    ]
+    count, cut_off = np.bincount(level, minlength=101)[:, None], table(L.astype(int))
+    mistakes = {
+        "those are the sums of each level; divide by the number of its pixels.": truth * count,
+        "a and b have changed places: column 0 is a, column 1 is b.": truth[:, ::-1],
+        "level k holds the pixels from k to k + 1: astype(int) cuts off. Round with "
+        "np.rint.": cut_off,
+        "all rows are the same: that is the mean over all levels.": np.tile(values[0], (101, 1)),
+    }
     # float16 and float32 sums round, which is no mistake of thought
     hint = "Row k is the mean ab where np.rint(L) == k."
     expect_close(values, truth, what, 0.01, hint, mistakes)
@@ -187,34 +182,30 @@ def psnr(function):
     difference = rgb.astype(float) - truth
     mse = np.mean(difference**2)
 
-    def decibels(ratio):
-        return 10 * np.log10(ratio)
+    def decibels(error, peak=255**2):
+        return 10 * np.log10(peak / error)
 
-    in_8_bits = "in 8 bits 10 - 20 is 246: make the pictures float before you subtract."
-    factor = "the factor is 10 for a squared error, 20 for its root."
-    mistakes = [
-        (decibels(255**2 / np.mean((rgb - truth).astype(float) ** 2)), in_8_bits),
-        (decibels(255**2 / np.mean((rgb - truth) ** 2)), in_8_bits),
-        (-expected, "the sign is turned: 255 ** 2 stands above, the error below."),
-        (2 * expected, factor),
-        (expected / 2, factor),
-        (expected * np.log(10), "that is a natural logarithm; use np.log10."),
-        (
-            decibels(255**2 / (difference**2).mean(axis=(0, 1))).mean(),
-            "that is the mean of three PSNRs. Take one mean over all pixels and channels first.",
+    in_8_bits = (rgb - truth).astype(float)
+    per_channel = decibels((difference**2).mean(axis=(0, 1)))
+    absolute = np.abs(difference).mean()
+    mistakes = {
+        "in 8 bits 10 - 20 is 246: make the pictures float before you subtract.": decibels(
+            np.mean(in_8_bits**2)
         ),
-        (decibels(255 / mse), "the peak 255 is squared, as the error is."),
-        (decibels(1 / mse), "for 8-bit pictures the peak is 255, not 1."),
-        (
-            decibels(255**2 / (difference**2).sum()),
-            "that is a sum; take the mean of the squared differences.",
-        ),
-        (
-            2 * decibels(255 / np.abs(difference).mean()),
-            "that is the absolute error; square the differences.",
-        ),
-        (mse, "that is the MSE; it still has to go into the formula."),
-    ]
+        "in 8 bits 10 - 20 is 246, and 20 squared is 144: make the pictures float before you "
+        "subtract.": decibels(np.mean((rgb - truth) ** 2)),
+        "the sign is turned: 255 ** 2 stands above, the error below.": -expected,
+        "twice as much: the factor is 10 for a squared error, 20 for its root.": 2 * expected,
+        "half as much: the factor is 10 for a squared error, 20 for its root.": expected / 2,
+        "that is a natural logarithm; use np.log10.": expected * np.log(10),
+        "that is the mean of three PSNRs. Take one mean over all pixels and channels "
+        "first.": per_channel.mean(),
+        "the peak 255 is squared, as the error is.": decibels(mse, peak=255),
+        "for 8-bit pictures the peak is 255, not 1.": decibels(mse, peak=1),
+        "that is a sum; take the mean of the squared differences.": decibels(mse * rgb.size),
+        "that is the absolute error; square the differences.": decibels(absolute**2),
+        "that is the MSE; it still has to go into the formula.": mse,
+    }
     value = expect_number(ask(function, rgb, truth), "PSNR")
     expect_close(value, expected, "PSNR in dB", 1e-3, "", mistakes)
     with np.errstate(divide="ignore"):

@@ -55,29 +55,20 @@ def linear_light(function):
     """Whether sRGB's curve is undone, with its straight piece."""
     values = _values()
     truth = _curve_undone(values)
-    forward = 1.055 * np.maximum(values, 1e-9) ** (1 / 2.4) - 0.055
-    mistakes = [
-        (
-            values**2.2,
-            "that is the power 2.2, which is only near the curve. Use the two pieces of the "
-            "standard, with 0.055, 1.055 and 2.4.",
-        ),
-        (
-            _power(values),
-            "right for bright values. Up to 0.04045 the curve is a straight line, value / 12.92; "
-            "use np.where.",
-        ),
-        (
-            np.where(values > 0.04045, values / 12.92, _power(values)),
-            "the two pieces have changed places: the straight one is for values up to 0.04045.",
-        ),
-        (
-            np.where(values > 0.0031308, forward, 12.92 * values),
-            "that goes from light to values. Undo the curve: values come in, light goes out.",
-        ),
-        (values, "these are the values themselves; nothing was undone."),
-        (truth * 255, "light is 0..1 here; leave out the factor 255."),
-    ]
+    turned = np.where(values > 0.04045, values / 12.92, _power(values))
+    root = 1.055 * np.maximum(values, 1e-9) ** (1 / 2.4) - 0.055
+    forward = np.where(values > 0.0031308, root, 12.92 * values)
+    mistakes = {
+        "that is the power 2.2, which is only near the curve. Use the two pieces of the "
+        "standard, with 0.055, 1.055 and 2.4.": values**2.2,
+        "right for bright values. Up to 0.04045 the curve is a straight line, value / 12.92; "
+        "use np.where.": _power(values),
+        "the two pieces have changed places: the straight one is for values up to "
+        "0.04045.": turned,
+        "that goes from light to values. Undo the curve: values come in, light goes out.": forward,
+        "these are the values themselves; nothing was undone.": values,
+        "light is 0..1 here; leave out the factor 255.": truth * 255,
+    }
     hint = "Above 0.04045 it is ((value + 0.055) / 1.055) ** 2.4; mind the brackets."
     expect_close(ask(function, values), truth, "the light", 1e-6, hint, mistakes)
     return "the curve is undone, in the shadows too."
@@ -89,16 +80,13 @@ def xyz_from_light(function):
     light = _curve_undone(_values())
     matrix = np.array(XYZ_FROM_RGB)
     truth = light @ matrix.T
-    mistakes = [
-        (
-            light @ matrix,
-            "the matrix is transposed: its columns belong to red, green and blue, its rows to X, "
-            "Y and Z. For pixels as rows it is light @ M.T.",
-        ),
-        (rgb2xyz(light), "the input is light already; leave the curve to exercise 2."),
-        (truth / WHITE, "do not divide by white here; that is the first step of Lab."),
-        (light @ np.linalg.inv(matrix).T, "that is the way back: no inverse here."),
-    ]
+    mistakes = {
+        "the matrix is transposed: its columns belong to red, green and blue, its rows to X, "
+        "Y and Z. For pixels as rows it is light @ M.T.": light @ matrix,
+        "the input is light already; leave the curve to exercise 2.": rgb2xyz(light),
+        "do not divide by white here; that is the first step of Lab.": truth / WHITE,
+        "that is the way back: no inverse here.": light @ np.linalg.inv(matrix).T,
+    }
     hint = "Every pixel, as a column, is multiplied by M."
     expect_close(ask(function, light), truth, "XYZ", 1e-6, hint, mistakes)
     return "with exercise 2 this is scikit-image's rgb2xyz."
@@ -119,28 +107,19 @@ def lab_from_xyz(function):
     xyz = rgb2xyz(_values())
     truth = xyz2lab(xyz)
     signs = {"a": (1, -1, 1), "b": (1, 1, -1), "a and b": (1, -1, -1)}
-    mistakes = [
-        (
-            _lab(xyz, white=(1, 1, 1)),
-            "divide X, Y and Z by those of white (cl.lab.WHITE) first; without that gray is not "
-            "a = b = 0.",
-        ),
-        (_lab(xyz, sixteen=0), "L is 16 too high everywhere: subtract 16, so that black is 0."),
-        (
-            _lab(xyz, straight=False),
-            "right for bright colours. Up to a ratio of 0.008856 f is straight: 7.787 t + 16/116, "
-            "not the cube root.",
-        ),
-        (truth[..., [0, 2, 1]], "a and b have changed places: a is 500 (f(X) - f(Y))."),
-        (truth / 100, "these are the numbers divided by 100; L runs from 0 to 100."),
-    ]
-    mistakes += [
-        (
-            truth * sign,
-            f"the sign of {name} is turned: a is f(X) less f(Y), b is f(Y) less f(Z).",
-        )
+    mistakes = {
+        "divide X, Y and Z by those of white (cl.lab.WHITE) first; without that gray is not "
+        "a = b = 0.": _lab(xyz, white=(1, 1, 1)),
+        "L is 16 too high everywhere: subtract 16, so that black is 0.": _lab(xyz, sixteen=0),
+        "right for bright colours. Up to a ratio of 0.008856 f is straight: 7.787 t + 16/116, "
+        "not the cube root.": _lab(xyz, straight=False),
+        "a and b have changed places: a is 500 (f(X) - f(Y)).": truth[..., [0, 2, 1]],
+        "these are the numbers divided by 100; L runs from 0 to 100.": truth / 100,
+    }
+    mistakes |= {
+        f"the sign of {name} is turned: a is f(X) less f(Y), b is f(Y) less f(Z).": truth * sign
         for name, sign in signs.items()
-    ]
+    }
     hint = "The last index says which: 0 is L, 1 is a, 2 is b. Compare that line with the formula."
     expect_close(ask(function, xyz), truth, "Lab", 1e-2, hint, mistakes)
     return "equal to scikit-image's xyz2lab."
@@ -159,12 +138,12 @@ def from_network(function):
     if ab_is_right and np.abs(got[:, 0] - (x + 1) * 50).max() < 1e-3:
         raise Todo("the bug is still there: which L comes out for L = 100?")
     expect(ab_is_right, "a and b were right: multiply them by 110. Look at L.")
-    mistakes = [
-        (x * 100, "L lacks its 50: undo the division first, then add 50."),
-        ((x + 50) * 100, "undo the last step first: multiply by 100, then add 50."),
-        (x + 0.5, "L is in 0..1; the docstring asks for 0..100."),
-        (x * 200 + 50, "L is scaled twice as far as it should be: ECCV16 divides by 100."),
-    ]
+    mistakes = {
+        "L lacks its 50: undo the division first, then add 50.": x * 100,
+        "undo the last step first: multiply by 100, then add 50.": (x + 50) * 100,
+        "L is in 0..1; the docstring asks for 0..100.": x + 0.5,
+        "L is scaled twice as far as it should be: ECCV16 divides by 100.": x * 200 + 50,
+    }
     hint = "L was scaled by (L - 50) / 100; solve that for L."
     expect_close(got[:, 0], truth[:, 0], "L", 1e-3, hint, mistakes)
     return "there and back again."
@@ -187,35 +166,26 @@ def near_hull(function):
         raise TryAgain("these are points. Return True or False for each of the points given.")
     got = expect_array(answer, (len(points),), "the bins")
     expect(got.dtype == bool, f"expected True or False for each point, got {got.dtype} values.")
-    mistakes = [
-        (
-            (distance <= 0).all(axis=1),
-            "these are the points inside of the hull, rule 2. Allow less than one step outside.",
+    near = {
+        "these are the points inside of the hull, rule 2. Allow less than one step outside.": (
+            distance <= 0
         ),
-        (
-            (distance < STEP).all(axis=1),
-            "that measures the distance as the crow flies, so the corners of the square are lost. "
-            "The square reaches step * (|Na| + |Nb|) toward an edge.",
+        "that measures the distance as the crow flies, so the corners of the square are lost. "
+        "The square reaches step * (|Na| + |Nb|) toward an edge.": distance < STEP,
+        "that is half of a step: the square goes a whole step to each side.": distance < reach / 2,
+        "take |Na| + |Nb|, of the absolute values; without them the square reaches less far "
+        "toward edges that look left or down.": distance < STEP * normals.sum(axis=1),
+        "the offsets are missing or have the wrong sign: the distance is N.g + c.": (
+            points @ normals.T - offsets.T < reach
         ),
-        (
-            (distance < reach / 2).all(axis=1),
-            "that is half of a step: the square goes a whole step to each side.",
-        ),
-        (
-            (distance < reach).any(axis=1),
-            "one edge is not enough: the condition must hold for every edge. Use .all(axis=1).",
-        ),
-        (
-            (distance < STEP * normals.sum(axis=1)).all(axis=1),
-            "take |Na| + |Nb|, of the absolute values; without them the square reaches less far "
-            "toward edges that look left or down.",
-        ),
-        (
-            (points @ normals.T - offsets.T < reach).all(axis=1),
-            "the offsets are missing or have the wrong sign: the distance is N.g + c.",
-        ),
-        (~truth, "these are the points that are no bins: turn the condition round."),
-    ]
+    }
+    mistakes = {sentence: edges.all(axis=1) for sentence, edges in near.items()}
+    one_edge = (distance < reach).any(axis=1)
+    mistakes |= {
+        "one edge is not enough: the condition must hold for every edge. Use "
+        ".all(axis=1).": one_edge,
+        "these are the points that are no bins: turn the condition round.": ~truth,
+    }
     hint = "keep g where N.g + c < step * (|Na| + |Nb|) for every edge."
     expect(
         np.array_equal(got, truth),

@@ -75,16 +75,11 @@ def encode(function):
             weight = F.softmax(-exponent, dim=1)
             return torch.zeros_like(squared).scatter(1, near.indices, weight).numpy()
 
-        mistakes = [
-            (
-                coded(near.values / (2 * 5)),
-                "divide by 2 sigma^2, the variance; yours divides by 2 sigma.",
-            ),
-            (
-                coded(near.values.sqrt() / (2 * 25)),
-                "the distance must be squared in the exponent: exp(-d^2 / (2 sigma^2)).",
-            ),
-        ]
+        no_variance, not_squared = coded(near.values / 10), coded(near.values.sqrt() / 50)
+        mistakes = {
+            "divide by 2 sigma^2, the variance; yours divides by 2 sigma.": no_variance,
+            "the distance must be squared in the exponent: exp(-d^2 / (2 sigma^2)).": not_squared,
+        }
         hint = "The weights are exp(-d^2 / (2 sigma^2)) with d in Lab units, over their sum."
         expect_close(values, truth, what, 2e-4, hint, mistakes)
     expect_close(
@@ -115,27 +110,22 @@ def smooth(function):
         "the counts are normalized, but not smoothed: bins that never occur are still at 0.",
     )
     squared = ((bins[:, None] - bins[None]).astype(np.float64) ** 2).sum(-1)
-    kernel, wrong = np.exp(-squared / (2 * 5.0**2)), np.exp(-squared / (2 * 5.0))
+    kernel, narrow = np.exp(-squared / (2 * 5.0**2)), np.exp(-squared / (2 * 5.0))
 
     def spread(matrix):
         return matrix @ counts / (matrix @ counts).sum()
 
-    mistakes = [
-        (
-            spread(kernel),
-            "the shares that a bin hands out must sum to 1. Without that, bins at the rim, which "
-            "have fewer neighbours, lose mass. Divide each column of the matrix by its sum.",
+    mistakes = {
+        "the shares that a bin hands out must sum to 1. Without that, bins at the rim, which "
+        "have fewer neighbours, lose mass. Divide each column of the matrix by its "
+        "sum.": spread(kernel),
+        "your matrix is normalized along the wrong axis: what a bin hands out must sum to 1, "
+        "not what it receives. With `matrix @ counts` those are the columns, axis "
+        "0.": spread(kernel / kernel.sum(1, keepdims=True)),
+        "divide by 2 sigma^2, the variance; yours divides by 2 sigma.": spread(
+            narrow / narrow.sum(0)
         ),
-        (
-            spread(kernel / kernel.sum(1, keepdims=True)),
-            "your matrix is normalized along the wrong axis: what a bin hands out must sum to 1, "
-            "not what it receives. With `matrix @ counts` those are the columns, axis 0.",
-        ),
-        (
-            spread(wrong / wrong.sum(0)),
-            "divide by 2 sigma^2, the variance; yours divides by 2 sigma.",
-        ),
-    ]
+    }
     hint = "Column j of the matrix holds exp(-d^2 / (2 sigma^2)) to bin j, over the column's sum."
     expect_close(values, smooth_prior(counts), "the prior", 1e-6, hint, mistakes)
     expect_close(
@@ -161,21 +151,15 @@ def rarity(function):
         what = f"the weights at lam={lam}"
         values = expect_array(ask(function, prior, lam), (313,), what).astype(np.float64)
         expect(values.min() > 0, f"{what} must be above 0.")
-        mistakes = [
-            (
-                sized(1 / prior),
-                "that is 1 / prior: mix first, (1 - lam) * prior + lam / Q, and invert then. "
-                "Without that the rarest colours count absurdly much.",
+        linear, swapped = (1 - lam) * prior + lam / 313, lam * prior + (1 - lam) / 313
+        mistakes = {
+            "that is 1 / prior: mix first, (1 - lam) * prior + lam / Q, and invert then. "
+            "Without that the rarest colours count absurdly much.": sized(1 / prior),
+            "lam is the share of the uniform distribution; you gave it to the prior.": sized(
+                1 / swapped
             ),
-            (
-                sized(1 / (lam * prior + (1 - lam) / 313)),
-                "lam is the share of the uniform distribution; you gave it to the prior.",
-            ),
-            (
-                sized((1 - lam) * prior + lam / 313),
-                "they grow with the prior; they must grow with rarity. Take 1 / (...).",
-            ),
-        ]
+            "they grow with the prior; they must grow with rarity. Take 1 / (...).": sized(linear),
+        }
         hint = "The formula is 1 / ((1 - lam) * prior + lam / Q), then scaled."
         tolerance = 2e-4 * truth.max()
         expect_close(sized(values), truth, f"{what} (once scaled)", tolerance, hint, mistakes)
@@ -200,30 +184,19 @@ def rebalanced_loss(function):
 
     at_truth = weights[target.argmax(1)]
     every_bin = -(weights.view(1, -1, 1, 1) * target * F.log_softmax(logits, dim=1)).sum(1)
-    mistakes = [
-        (
-            entropy().mean(),
-            "that is the cross entropy without any weights; now gray rules again. Look the weight "
-            "up at the true colour's bin.",
-        ),
-        (
-            (at_truth * entropy()).sum(),
-            "that is the sum over pixels; the loss is their mean.",
-        ),
-        (
-            every_bin.mean(),
-            "you weigh each bin of the code by itself. In the paper a pixel has one weight, that "
-            "of the likeliest bin of its true code.",
-        ),
-        (
-            (weights[target.argmin(1)] * entropy()).mean(),
-            "argmin finds a bin that the code does not hold; take the likeliest.",
-        ),
-        (
-            (at_truth * entropy(axis=2)).mean(),
-            "the softmax runs along axis 2, the rows of the picture; the bins are axis 1.",
-        ),
-    ]
+    mistakes = {
+        "that is the cross entropy without any weights; now gray rules again. Look the weight "
+        "up at the true colour's bin.": entropy().mean(),
+        "that is the sum over pixels; the loss is their mean.": (at_truth * entropy()).sum(),
+        "you weigh each bin of the code by itself. In the paper a pixel has one weight, that "
+        "of the likeliest bin of its true code.": every_bin.mean(),
+        "argmin finds a bin that the code does not hold; take the likeliest.": (
+            weights[target.argmin(1)] * entropy()
+        ).mean(),
+        "the softmax runs along axis 2, the rows of the picture; the bins are axis 1.": (
+            at_truth * entropy(axis=2)
+        ).mean(),
+    }
     out = expect_tensor(ask(function, logits, target, weights), "the loss")
     value = expect_number(out, "the loss")
     if np.isclose(value, float((weights[logits.argmax(1)] * entropy()).mean()), rtol=1e-4):
@@ -244,39 +217,27 @@ def annealed(function):
     def mean(scaled, axis=1, factor=1.0):
         return expected_ab(F.softmax(scaled, dim=axis) * factor)
 
+    mode = ab_bins()[logits.argmax(1).numpy()].transpose(0, 3, 1, 2)
     for temperature in (0.38, 1.0, 2.0):
         truth = annealed_mean(logits, temperature).numpy()
         what = f"the annealed mean at T={temperature}"
-        cold = logits / temperature
-        mistakes = [
-            (
-                mean(logits * temperature),
-                "you multiply by T; divide, so that a small T makes peaks sharper.",
+        cold, warm = logits / temperature, logits * temperature
+        mistakes = {
+            "you multiply by T; divide, so that a small T makes peaks sharper.": mean(warm),
+            "the temperature changes nothing. Divide the logits by it.": mean(logits),
+            "you divide the probabilities by T, and they do not sum to 1 any more. Divide the "
+            "logits, before the softmax.": mean(logits, factor=1 / temperature),
+            f"the temperature is applied twice; that is T = {temperature**2:.2g}.": mean(
+                cold / temperature
             ),
-            (mean(logits), "the temperature changes nothing. Divide the logits by it."),
-            (
-                mean(logits, factor=1 / temperature),
-                "you divide the probabilities by T, and they do not sum to 1 any more. Divide the "
-                "logits, before the softmax.",
-            ),
-            (
-                mean(cold / temperature),
-                f"the temperature is applied twice; that is T = {temperature**2:.2g}.",
-            ),
-            (truth / 110, "expected Lab units, yours are divided by 110."),
-            (truth[:, ::-1], "a and b have changed places: a comes first, then b."),
-            (
-                ab_bins()[logits.argmax(1).numpy()].transpose(0, 3, 1, 2),
-                "that is the likeliest bin, the mode; take the mean.",
-            ),
-        ]
-        mistakes += [
-            (
-                mean(cold, axis),
-                f"your softmax sums to 1 along axis {axis}. The bins are axis 1.",
-            )
+            "expected Lab units, yours are divided by 110.": truth / 110,
+            "a and b have changed places: a comes first, then b.": truth[:, ::-1],
+            "that is the likeliest bin, the mode; take the mean.": mode,
+        }
+        mistakes |= {
+            f"your softmax sums to 1 along axis {axis}. The bins are axis 1.": mean(cold, axis)
             for axis in (0, 2, 3)
-        ]
+        }
         out = expect_tensor(ask(function, logits, centres, temperature), what)
         hint = "It is the sum over the bins of softmax(logits / T) times the bin's a and b."
         expect_close(out, truth, what, 1e-2, hint, mistakes)

@@ -53,15 +53,12 @@ def decode(function):
     middle = across("model2short9", "conv2_2", "model9up")
     highest = across("model1short10", "conv1_2", "model10up")
     truth = answer() * 110
-    mistakes = [
-        (
-            truth / 110,
-            "those are numbers in -1..1, as tanh gives them; times 110 they are a and b.",
-        ),
-        (answer(0, 0) * 110, f"neither shortcut is used: {middle}, and {highest}."),
-        (answer(across_1=0) * 110, f"the highest shortcut is missing: {highest}."),
-        (answer(across_2=0) * 110, f"the middle shortcut is missing: {middle}."),
-    ]
+    mistakes = {
+        "those are numbers in -1..1, as tanh gives them; times 110 they are a and b.": truth / 110,
+        f"neither shortcut is used: {middle}, and {highest}.": answer(0, 0) * 110,
+        f"the highest shortcut is missing: {highest}.": answer(across_1=0) * 110,
+        f"the middle shortcut is missing: {middle}.": answer(across_2=0) * 110,
+    }
     hint = "Each step is block(up(below) + shortcut(across)): add first, then the block."
     expect_close(ask(function, net, *maps), truth, "ab", 1e-2, hint, mistakes)
     return "added size by size, and in Lab units."
@@ -106,47 +103,39 @@ def _expect_places(mask: np.ndarray, truth: np.ndarray) -> None:
     )
     down, across = _SIZE[0] / _PHOTO[0], _SIZE[1] / _PHOTO[1]
     clicked = [(row + 0.5, column + 0.5) for row, column, _ in _HINTS]
-    exchanged = "rows and columns are exchanged: rows go with heights, columns with widths."
-    mistakes = [
-        (
-            clicked,
-            "the places are not rescaled: rows and columns count the photograph's pixels. "
-            "Multiply by size and divide by photo_size.",
-        ),
-        ([(c * down, r * across) for r, c in clicked], exchanged),
-        ([(c * across, r * down) for r, c in clicked], exchanged),
-        (
-            [(r * across, c * down) for r, c in clicked],
-            "the two scales are exchanged: index 0 of size and photo_size is the height and goes "
-            "with rows.",
-        ),
-    ]
-    sentence = recognise(mask, [(_mask_at(places), why) for places, why in mistakes], 0)
+    mistakes = {
+        "the places are not rescaled: rows and columns count the photograph's pixels. "
+        "Multiply by size and divide by photo_size.": clicked,
+        "rows and columns are exchanged: rows go with heights, columns with widths.": [
+            (c * down, r * across) for r, c in clicked
+        ],
+        "rows and columns are exchanged, and their scales with them: rows go with heights, "
+        "columns with widths.": [(c * across, r * down) for r, c in clicked],
+        "the two scales are exchanged: index 0 of size and photo_size is the height and goes "
+        "with rows.": [(r * across, c * down) for r, c in clicked],
+    }
+    mistakes = {sentence: _mask_at(places) for sentence, places in mistakes.items()}
+    hint = (
+        "the place is int((row + 0.5) * size[0] / photo_size[0]), and the square begins "
+        "patch // 2 before it."
+    )
     expect(
         np.array_equal(mask, truth),
         f"the mask: expected {int(truth.sum())} pixels set, got {int(mask.sum())}, "
         f"{int((mask * truth).sum())} of them in the right place: "
-        + (
-            sentence
-            or "the place is int((row + 0.5) * size[0] / photo_size[0]), and the square begins "
-            "patch // 2 before it."
-        ),
+        + (recognise(mask, mistakes, 0) or hint),
     )
 
 
 def _expect_colours(ab: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> None:
     true, red = truth[0, :, 48, 12], np.array([255.0, 0.0])  # where the red hint lies
-    in_rgb = "hint_ab holds red and green of RGB; it must hold a and b of Lab."
-    mistakes = [
-        (red, in_rgb),
-        (red / 255, in_rgb),
-        (
-            true / 110,
-            "hint_ab is divided by 110. Leave it in Lab units: the network scales its input "
-            "itself.",
-        ),
-        (true[::-1], "a and b have changed places: a comes first, then b."),
-    ]
+    mistakes = {
+        "hint_ab holds red and green of RGB; it must hold a and b of Lab.": red,
+        "hint_ab holds red and green of RGB, over 255; it must hold a and b of Lab.": red / 255,
+        "hint_ab is divided by 110. Leave it in Lab units: the network scales its input "
+        "itself.": true / 110,
+        "a and b have changed places: a comes first, then b.": true[::-1],
+    }
     expect_close(ab[0, :, 48, 12], true, "hint_ab of a red hint", 0.05, "", mistakes)
     expect(
         not np.abs(ab * (1 - mask)).max() > 0,
@@ -323,7 +312,7 @@ def gain_curve(function):
             "you take the last n hints of the list; take the first, given[:n].": last - start,
             "you give a single hint, number n; give the first n, given[:n].": single - start,
         }
-        mistakes = [(wrong.mean(axis=0), sentence) for sentence, wrong in gains.items()]
+        mistakes = {sentence: wrong.mean(axis=0) for sentence, wrong in gains.items()}
         hint = (
             "It is the mean, over the pictures, of PSNR with the first n hints less PSNR without; "
             "PSNR compares with the true picture."

@@ -37,43 +37,30 @@ def losses_of_both(function):
         "you take the sigmoid first, and binary_cross_entropy_with_logits takes it again: it "
         "wants the logits themselves."
     )
-    mistakes = [
-        (
-            adversarial_loss(fake),
-            "the two have changed places: the discriminator's loss comes first.",
-        ),
-        (
-            entropy(real, one) + entropy(fake, zero),
-            "it is the mean of its two halves; yours is their sum. Divide by 2.",
-        ),
-        (
-            (entropy(real, zero) + entropy(fake, one)) / 2,
-            "the targets are exchanged. Photographs are ones, made-up colours zeros.",
-        ),
-        ((entropy(real.sigmoid(), one) + entropy(fake.sigmoid(), zero)) / 2, twice),
-    ]
-    for half, kind in ((entropy(real, one), "photographs"), (entropy(fake, zero), "made-up")):
-        sentence = f"it has two halves; yours looks at the {kind} ones only."
-        mistakes += [(half, sentence), (half / 2, sentence)]
+    halves = {"photographs": entropy(real, one), "made-up": entropy(fake, zero)}
+    turned = (entropy(real, zero) + entropy(fake, one)) / 2
+    mistakes = {
+        "the two have changed places: the discriminator's loss comes first.": entropy(fake, one),
+        "it is the mean of its two halves; yours is their sum. Divide by 2.": sum(halves.values()),
+        "the targets are exchanged. Photographs are ones, made-up colours zeros.": turned,
+        twice: (entropy(real.sigmoid(), one) + entropy(fake.sigmoid(), zero)) / 2,
+    }
+    for kind, half in halves.items():
+        sentence = f"it has two halves; yours looks at the {kind} ones only"
+        mistakes |= {f"{sentence}.": half, f"{sentence}, and halves that.": half / 2}
     hint = "It is the mean of entropy(real, ones) and entropy(fake, zeros)."
     expect_close(judge, discriminator_loss(real, fake), names[0], 1e-4, hint, mistakes)
-    mistakes = [
-        (
-            entropy(fake, zero),
-            "with zeros as targets the generator would learn to be found out. It wants its "
-            "colours to be taken for photographs.",
+    mistakes = {
+        "with zeros as targets the generator would learn to be found out. It wants its "
+        "colours to be taken for photographs.": entropy(fake, zero),
+        "that is minus the discriminator's half, the formula of the game, but it is flat "
+        "where the discriminator is sure. Take the entropy with ones as "
+        "targets.": -entropy(fake, zero),
+        "it is computed from the photographs; the generator only sees its own colours.": entropy(
+            real, one
         ),
-        (
-            -entropy(fake, zero),
-            "that is minus the discriminator's half, the formula of the game, but it is flat "
-            "where the discriminator is sure. Take the entropy with ones as targets.",
-        ),
-        (
-            entropy(real, one),
-            "it is computed from the photographs; the generator only sees its own colours.",
-        ),
-        (entropy(fake.sigmoid(), one), twice),
-    ]
+        twice: entropy(fake.sigmoid(), one),
+    }
     hint = "It is entropy(fake, ones), not halved."
     expect_close(deceive, adversarial_loss(fake), names[1], 1e-4, hint, mistakes)
     sure = 300 * torch.ones_like(real)
@@ -103,26 +90,17 @@ def patch_side(function):
     chains = [published, published[1:], [(3, 1)] * 4, [(7, 3), (5, 1), (3, 2)]]
     for layers in chains:
         kernels = sum(kernel for kernel, _ in layers)
-        added = "the kernels are added as if no layer had a stride."
-        mistakes = [
-            (
-                _side(layers),
-                "that is what comes out if you go from the first layer to the last. Go from the "
-                "last to the first.",
-            ),
-            (
-                np.prod([stride for _, stride in layers]),
-                "that is the product of the strides: how far apart the patches are, not how "
-                "large.",
-            ),
-            (kernels, added),
-            (kernels - len(layers) + 1, added),
-            (
-                _side(layers[::-1], overlap=0),
-                "n neighbours begin only n - 1 strides after the first: "
-                "(side - 1) * stride + kernel.",
-            ),
-        ]
+        less_one = kernels - len(layers) + 1
+        mistakes = {
+            "that is what comes out if you go from the first layer to the last. Go from the "
+            "last to the first.": _side(layers),
+            "that is the product of the strides: how far apart the patches are, not how "
+            "large.": np.prod([stride for _, stride in layers]),
+            "the kernels are added as if no layer had a stride.": kernels,
+            "the kernels less one are added as if no layer had a stride.": less_one,
+            "n neighbours begin only n - 1 strides after the first: "
+            "(side - 1) * stride + kernel.": _side(layers[::-1], overlap=0),
+        }
         hint = "From the last layer to the first: side = (side - 1) * stride + kernel."
         what = f"the side for {layers}"
         expect_close(ask(function, layers), _side(layers[::-1]), what, 0, hint, mistakes)
@@ -263,9 +241,9 @@ def histogram_distance(function):
         "a and b must be counted in pairs: with a and b exchanged the colours are others, and "
         f"the distance is {expected:.2f}; yours is {swapped:.2g}. Use np.histogram2d.",
     )
-    mistakes = [
-        (2 * truth, "twice as much. Take half of the sum, so that the largest distance is 1.")
-    ]
+    mistakes = {
+        "twice as much. Take half of the sum, so that the largest distance is 1.": 2 * truth
+    }
     counts = "Divide the counts of each set by their own sum before you compare."
     expect(
         got <= 1 + 1e-9 or np.isclose(got, 2 * truth, rtol=1e-3),

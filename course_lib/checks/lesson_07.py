@@ -263,7 +263,7 @@ def best_and_stop(function):
     """Whether the best is the first of the lowest, and patience counts what came after it."""
     answers = [_decided(function, *curve) for curve in _CURVES]
     right = [_rule(*curve) for curve in _CURVES]
-    mistakes = [([rule(*curve) for curve in _CURVES], sentence) for rule, sentence in _RULES]
+    mistakes = {sentence: [rule(*curve) for curve in _CURVES] for rule, sentence in _RULES}
     for curve, answer, expected in zip(_CURVES, answers, right, strict=True):
         expect(
             answer == expected,

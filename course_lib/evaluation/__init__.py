@@ -22,26 +22,14 @@ Baselines: the gray picture itself, the training pictures' mean colour, and the 
 training picture whose gray is most alike.
 """
 
-from course_lib.evaluation.baselines import MeanColour, NearestPicture, training_codes
-from course_lib.evaluation.contact_sheet import contact_sheet, from_best_to_worst
+from course_lib.evaluation.baselines import MeanColour, NearestPicture
+from course_lib.evaluation.contact_sheet import contact_sheet
 from course_lib.evaluation.held_out import held_out_pictures
-from course_lib.evaluation.hint_curve import (
-    PUBLISHED_PSNR,
-    hint_results,
-    psnr_against_hints,
-    reveal_hints,
-)
+from course_lib.evaluation.hint_curve import PUBLISHED_PSNR, psnr_against_hints, reveal_hints
 from course_lib.evaluation.measure import measure, measure_all
 from course_lib.evaluation.results import evaluate
-from course_lib.evaluation.suggestions import suggestion_errors, suggestion_results
-from course_lib.evaluation.summary import (
-    bootstrap,
-    format_means,
-    format_table,
-    markdown_table,
-    summarize,
-    summarize_hues,
-)
+from course_lib.evaluation.suggestions import suggestion_errors
+from course_lib.evaluation.summary import bootstrap, format_table, markdown_table, summarize
 
 __all__ = [
     "PUBLISHED_PSNR",
@@ -50,19 +38,13 @@ __all__ = [
     "bootstrap",
     "contact_sheet",
     "evaluate",
-    "format_means",
     "format_table",
-    "from_best_to_worst",
     "held_out_pictures",
-    "hint_results",
     "markdown_table",
     "measure",
     "measure_all",
     "psnr_against_hints",
     "reveal_hints",
     "suggestion_errors",
-    "suggestion_results",
     "summarize",
-    "summarize_hues",
-    "training_codes",
 ]

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_lib.evaluation.summary import Interval, bootstrap
 from course_lib.hints import Hint, hint_tensors
 from course_lib.inference import prepare, upsample_ab
 from course_lib.lab import lab_to_rgb, lightness, merge_lab
@@ -118,24 +117,3 @@ def psnr_against_hints(
                 ]
             )
     return np.array(rows)
-
-
-def hint_results(pictures: Sequence[np.ndarray], net: nn.Module) -> dict[str, Interval]:
-    """PSNR of SIGGRAPH17 with 0, 1, 2, 5, 10, 20, 50 and 100 true hints.
-
-    Parameters
-    ----------
-    pictures : sequence of numpy.ndarray
-        The truth: (H, W, 3) uint8 each.
-    net : torch.nn.Module
-        SIGGRAPH17.
-
-    Returns
-    -------
-    dict
-        Number of hints, as text, to mean and 95 % bootstrap interval in dB.
-    """
-    curves = psnr_against_hints(net, pictures)
-    return {
-        str(count): bootstrap(curves[:, column]) for column, count in enumerate(PUBLISHED_PSNR)
-    }

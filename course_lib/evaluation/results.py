@@ -7,10 +7,17 @@ from torch import nn
 
 from course_lib.evaluation.baselines import MeanColour, NearestPicture
 from course_lib.evaluation.contact_sheet import contact_sheet, from_best_to_worst
-from course_lib.evaluation.hint_curve import hint_results, reveal_hints
+from course_lib.evaluation.hint_curve import PUBLISHED_PSNR, psnr_against_hints, reveal_hints
 from course_lib.evaluation.measure import Method, measure_all
-from course_lib.evaluation.suggestions import suggestion_results
-from course_lib.evaluation.summary import format_means, format_table, summarize, summarize_hues
+from course_lib.evaluation.suggestions import suggestion_errors
+from course_lib.evaluation.summary import (
+    Interval,
+    bootstrap,
+    format_table,
+    markdown_table,
+    summarize,
+    summarize_hues,
+)
 from course_lib.inference import colorize
 from course_lib.models import NETWORKS
 
@@ -33,8 +40,10 @@ def evaluate(
     Returns
     -------
     results : dict
-        "methods" as `summarize`, "hues" as `summarize_hues` has them, by name; "hints" and
-        "suggestions" as `hint_results` and `suggestion_results` return them.
+        "methods" as `summarize`, "hues" as `summarize_hues` has them, by name. "hints": their
+        number, as text, to PSNR in dB with so many true ones. "suggestions": the names of
+        `suggestion_errors`, and "class head less prior", to Lab units; below zero the class
+        head's five are nearer. Both are means with 95 % bootstrap intervals.
     gains : numpy.ndarray
         (len(pictures),), dB: the first network's PSNR less that of the gray picture.
     """
@@ -46,11 +55,17 @@ def evaluate(
     methods |= {name: lambda gray, n=net: colorize(gray, n) for name, net in nets.items()}
     figures = measure_all(pictures, methods)
     hinted = nets[_takes_hints(nets)]
+    curves, errors = psnr_against_hints(hinted, pictures), suggestion_errors(hinted, pictures)
+    errors["class head less prior"] = (
+        errors["five of the class head"] - errors["five of the prior"]
+    )
     results = {
         "methods": {name: summarize(figure) for name, figure in figures.items()},
         "hues": {name: summarize_hues(figures[name]) for name in nets},
-        "hints": hint_results(pictures, hinted),
-        "suggestions": suggestion_results(pictures, hinted),
+        "hints": {
+            str(n): bootstrap(psnr) for n, psnr in zip(PUBLISHED_PSNR, curves.T, strict=True)
+        },
+        "suggestions": {name: bootstrap(values) for name, values in errors.items()},
     }
     return results, figures[next(iter(nets))]["psnr"] - figures["gray"]["psnr"]
 
@@ -70,10 +85,16 @@ def format_results(results: dict) -> str:
     return "\n\n".join(
         [
             format_table(results["methods"]),
-            format_means("hints", "PSNR, dB", results["hints"], 2),
-            format_means("suggestions", "off by, Lab units", results["suggestions"], 1),
+            _means("hints", "PSNR, dB", results["hints"], 2),
+            _means("suggestions", "off by, Lab units", results["suggestions"], 1),
         ]
     )
+
+
+def _means(heading: str, row: str, results: dict[str, Interval], digits: int) -> str:
+    """A table of one row, without the intervals."""
+    means = (f"{mean:.{digits}f}" for mean, _, _ in results.values())
+    return markdown_table([[heading, *results], [row, *means]])
 
 
 def results_sheet(

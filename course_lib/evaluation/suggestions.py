@@ -12,7 +12,6 @@ from torch import Tensor
 
 from course_lib.bins import ab_bins, ab_grid
 from course_lib.data.prior import ab_prior
-from course_lib.evaluation.summary import Interval, bootstrap
 from course_lib.hints import suggest_colours
 from course_lib.inference import colorize, prepare
 from course_lib.lab import rgb_to_lab
@@ -79,26 +78,3 @@ def suggestion_errors(
             rows.append(np.mean(found, axis=0))
     names = ("single answer", "five of the class head", "five of the prior")
     return dict(zip(names, np.array(rows).T, strict=True))
-
-
-def suggestion_results(pictures: Sequence[np.ndarray], net: SIGGRAPH17) -> dict[str, Interval]:
-    """How near the nearest of five suggestions comes to the truth.
-
-    Parameters
-    ----------
-    pictures : sequence of numpy.ndarray
-        The truth: (H, W, 3) uint8 each.
-    net : SIGGRAPH17
-        Asked without hints.
-
-    Returns
-    -------
-    dict
-        The names of `suggestion_errors`, and "class head less prior", to mean and 95 %
-        bootstrap interval in Lab units. Below zero the class head's five are nearer.
-    """
-    errors = suggestion_errors(net, pictures)
-    errors["class head less prior"] = (
-        errors["five of the class head"] - errors["five of the prior"]
-    )
-    return {name: bootstrap(values) for name, values in errors.items()}

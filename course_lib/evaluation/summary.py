@@ -167,26 +167,3 @@ def format_table(results: dict[str, dict[str, Interval]]) -> str:
         cells = [interval_text(result[key], digits) for key, (_, digits) in COLUMNS.items()]
         rows.append([name, *cells])
     return markdown_table(rows)
-
-
-def format_means(heading: str, row: str, results: dict[str, Interval], digits: int) -> str:
-    """Means as a Markdown table of one row, without their intervals.
-
-    Parameters
-    ----------
-    heading : str
-        What the columns are.
-    row : str
-        What the figures are, with their unit.
-    results : dict
-        Column to mean and the interval's two ends, as `hint_results` and `suggestion_results`
-        return it.
-    digits : int
-        After the point.
-
-    Returns
-    -------
-    str
-    """
-    means = [f"{mean:.{digits}f}" for mean, _, _ in results.values()]
-    return markdown_table([[heading, *results], [row, *means]])
