@@ -19,7 +19,14 @@ from course_lib.bins import (
     smooth_prior,
     soft_encode,
 )
-from course_lib.data.arrays import GRAY_CHROMA, build_array, decode_lab, encode_lab, square
+from course_lib.data.arrays import (
+    GRAY_CHROMA,
+    build_array,
+    decode_lab,
+    encode_lab,
+    hold_out,
+    square,
+)
 from course_lib.data.photos import load_photo, photos
 from course_lib.data.prior import ab_prior
 from course_lib.data.split import only_part
@@ -75,6 +82,7 @@ __all__ = [
     "evaluating",
     "expected_ab",
     "hint_tensors",
+    "hold_out",
     "in_gamut",
     "lab_to_rgb",
     "lightness",

@@ -38,7 +38,7 @@ from PIL import Image
 
 import course_lib as cl
 from course_lib.checks import lesson_01 as check
-from course_lib.data.arrays import square
+from course_lib import square
 from course_lib.plotting import COLORS, ab_plane, new_figure, show, show_pictures
 
 # %% [markdown]
@@ -351,7 +351,7 @@ show_pictures(
 # **mean chroma** of a picture, the mean distance of its pixels from gray, and drop what is too low.
 
 # %%
-from course_lib.data.arrays import GRAY_CHROMA
+from course_lib import GRAY_CHROMA
 
 
 def mean_chroma(rgb):
@@ -572,7 +572,7 @@ def remember(pictures, count=10_000):
 # function that lesson 05 explains.
 
 # %%
-from course_lib.inference import upsample_ab
+from course_lib import upsample_ab
 
 
 def by_patch(gray, memory):
@@ -667,7 +667,7 @@ check.psnr(psnr)
 
 # %%
 from skimage import data
-from course_lib.metrics import psnr, ssim
+from course_lib import psnr, ssim
 
 coffee, hubble = data.coffee(), data.hubble_deep_field()
 show_pictures(

@@ -42,7 +42,7 @@ from skimage.color import rgb2lab, rgb2xyz, xyz2rgb
 
 import course_lib as cl
 from course_lib.checks import lesson_02 as check
-from course_lib.lab import in_gamut
+from course_lib import in_gamut
 from course_lib.plotting import ab_plane, new_figure, show, show_ab_histograms
 from course_lib.plotting import show_lines, show_pictures
 
@@ -411,7 +411,7 @@ show_pictures(
 # %%
 from skimage.metrics import structural_similarity
 
-from course_lib.data.arrays import square
+from course_lib import square
 
 squares = [square(p.load(), 256) for p in cl.photos(split="test", kind="scene")]
 delta_e, ssim = {"ab": [], "L": []}, {"ab": [], "L": []}

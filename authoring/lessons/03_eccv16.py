@@ -44,7 +44,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import course_lib as cl
-from course_lib.bins import annealed_mean, expected_ab, nearest_bins, soft_encode
+from course_lib import annealed_mean, expected_ab, nearest_bins, soft_encode
 from course_lib.checks import lesson_03 as check
 from course_lib.plotting import COLORS, ab_plane, new_figure, show, show_lines, show_pictures
 
@@ -289,7 +289,7 @@ show_pictures(
 # Here are the first two steps for the course's sixteen training scenes.
 
 # %%
-from course_lib.data.arrays import square
+from course_lib import square
 
 scenes = [square(photo.load(), 128) for photo in cl.photos(split="train", kind="scene")]
 scene_lab = torch.from_numpy(np.stack([cl.rgb_to_lab(rgb) for rgb in scenes])).permute(0, 3, 1, 2)
@@ -348,8 +348,7 @@ def bin_map(values):
 PLANE = {"origin": "lower", "extent": (-115, 115, -115, 115)}
 
 # %%
-from course_lib.bins import smooth_prior
-from course_lib.data.prior import ab_prior
+from course_lib import ab_prior, smooth_prior
 
 priors = {"16 scenes": smooth_prior(counts), "Tiny ImageNet (shipped)": ab_prior()}
 figure, axes = new_figure(1, 2, width=8, height=3.6)
@@ -415,7 +414,7 @@ check.rarity(rarity)
 # What does $\lambda$ do? We sort the bins from common to rare and draw their weights.
 
 # %%
-from course_lib.bins import rebalancing_weights
+from course_lib import rebalancing_weights
 
 order = np.argsort(-prior)
 lams = (0, 0.1, 0.5, 1)
@@ -496,7 +495,7 @@ check.rebalanced_loss(rebalanced_loss)
 # network at its full width; a picture of 256 x 256 goes through, block after block.
 
 # %%
-from course_lib.models.eccv16 import ECCV16
+from course_lib import ECCV16
 
 full = ECCV16()
 blocks = dict(list(full.named_children())[:8])
@@ -774,7 +773,7 @@ assert difference < 0.05 and 0 < net.temperature < 1
 # 1 if the network is certain, 313 if it has no idea.
 
 # %%
-from course_lib.inference import prepare
+from course_lib import prepare
 
 trail = cl.to_gray(cl.load_photo("scenes/mountain-trail"))
 with torch.inference_mode():
@@ -877,7 +876,7 @@ assert true_ab[cases["doubt"]].norm() < 6 and chosen_ab[cases["doubt"]].norm() <
 # packs Lab into three bytes a pixel; that is the form in which the course's training takes pictures.
 
 # %%
-from course_lib.data.arrays import encode_lab
+from course_lib import encode_lab
 
 known_names = ("bridge", "grass", "mountain-sunset", "red-marigold", "wooden-jetty", "leaf-veins")
 new_names = ("kite", "raindrops", "summer-night", "forest-stream")
@@ -900,9 +899,7 @@ print("to learn from:", pictures.shape, "   held out:", held_out.shape)
 # course's training loop, is what `train_toy` did in section 1: a batch, a loss, a step.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.loop import fit
-from course_lib.training.optim import initialize
+from course_lib.training import Classification, ClassificationSettings, fit, initialize
 
 torch.manual_seed(0)
 tiny = ECCV16(width=0.1, temperature=0.38)

@@ -42,9 +42,7 @@ from torch import nn
 
 import course_lib as cl
 from course_lib.checks import lesson_04 as check
-from course_lib.data.arrays import square
-from course_lib.inference import prepare
-from course_lib.metrics import psnr
+from course_lib import prepare, psnr, square
 from course_lib.plotting import COLORS, new_figure, show, show_lines, show_pictures
 
 # %% [markdown]
@@ -110,7 +108,7 @@ assert moved[cloud].mean() < 0.8 * moved[sky].mean()
 # notes the shape of what comes out.
 
 # %%
-from course_lib.models.siggraph17 import SIGGRAPH17
+from course_lib import SIGGRAPH17
 
 with torch.device("meta"):
     full, picture = SIGGRAPH17(), torch.zeros(1, 1, 256, 256)
@@ -280,7 +278,7 @@ check.decode(decode)
 # is, one whose shortcuts always answer zero. Everything else is the same, down to the random numbers.
 
 # %%
-from course_lib.training.optim import initialize
+from course_lib.training import initialize
 
 cups = cl.rgb_to_lab(square(cl.load_photo("scenes/cups"), 144))
 cups = torch.from_numpy(cups).permute(2, 0, 1)
@@ -403,7 +401,7 @@ assert decibels["none at all"] < decibels["whole"]
 # library's `hint_tensors` makes both.
 
 # %%
-from course_lib.hints import hint_tensors
+from course_lib import hint_tensors
 
 fig = cl.load_photo("scenes/fig")
 L = prepare(fig, net.input_size)
@@ -550,7 +548,7 @@ check.from_layer(from_layer)
 #   do not colour pixels, but things.
 
 # %%
-from course_lib.hints import simulate_hints
+from course_lib import simulate_hints
 
 true_ab = torch.from_numpy(cl.rgb_to_lab(square(fig, 96))[..., 1:]).permute(2, 0, 1)[None]
 drawn = [simulate_hints(true_ab, torch.Generator().manual_seed(seed)) for seed in (6, 1, 9, 4)]
@@ -664,7 +662,7 @@ assert possible[probability.argmax()] == -35
 # middle of the world's colours. Where is that?
 
 # %%
-from course_lib.data.prior import ab_prior
+from course_lib import ab_prior
 
 prior, bins = ab_prior(), cl.ab_bins()
 mean = prior @ bins
@@ -698,7 +696,7 @@ show_pictures(
 # second can be measured at once. We ask somebody who knows the truth for 50 hints at random places:
 
 # %%
-from course_lib.hint_curve import reveal_hints
+from course_lib.evaluation import reveal_hints
 
 scenes = [square(photo.load(), 256) for photo in cl.photos(split="test", kind="scene")]
 some = scenes[::2]
@@ -776,7 +774,7 @@ check.gain_curve(gain_curve)
 # our 96.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.hint_curve import PUBLISHED_PSNR, psnr_against_hints
+from course_lib.evaluation import PUBLISHED_PSNR, psnr_against_hints
 
 counts = list(PUBLISHED_PSNR)
 levels = {patch: psnr_against_hints(net, scenes, patch=patch) for patch in (2, 7)}
@@ -887,7 +885,7 @@ assert np.hypot(*(at_dot - given)[1:]) < 10 < at_dot[0] - given[0]
 # it leaves out cells that no screen can show *at this lightness*: there is no dark lemon yellow.
 
 # %%
-from course_lib.hints import suggest_colours
+from course_lib import suggest_colours
 
 
 def class_logits(rgb):
@@ -947,7 +945,7 @@ show_pictures(
 # from which only the lightness of the pixel is known.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.suggestions import suggestion_errors
+from course_lib.evaluation import suggestion_errors
 
 off = suggestion_errors(net, scenes)
 for name, values in off.items():

@@ -195,8 +195,7 @@ check.keep_lightness(keep_lightness)
 # lost is the fault of the enlarging alone.
 
 # %%
-from course_lib.inference import prepare, upsample_ab
-from course_lib.metrics import psnr
+from course_lib import prepare, psnr, upsample_ab
 
 fig = cl.load_photo("scenes/fig")
 fig_l = cl.rgb_to_lab(fig)[..., 0]
@@ -567,7 +566,7 @@ print(sorted(path.name for path in Path("out/coloured").iterdir()))
 # some explaining to do.
 
 # %%
-from course_lib.data.arrays import square
+from course_lib import square
 from course_lib.evaluation import measure, summarize
 
 test_scenes = cl.photos(split="test", kind="scene")

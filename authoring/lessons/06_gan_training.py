@@ -64,7 +64,7 @@ shutil.rmtree(runs, ignore_errors=True)
 # pixel; `encode_lab` is the form in which the course's training takes pictures.
 
 # %%
-from course_lib.data.arrays import decode_lab, encode_lab, square
+from course_lib import decode_lab, encode_lab, square
 
 
 def on_white(rgb, size):
@@ -94,7 +94,7 @@ print("to learn from:", training.shape, "   held out:", held_out.shape)
 # held-out pictures are what we measure on. Here are a few of each.
 
 # %%
-from course_lib.training.gan import pictures
+from course_lib.training import pictures
 
 
 def as_rgb(codes):
@@ -202,7 +202,7 @@ check.losses_of_both(losses_of_both)
 # What is the loss of a discriminator that has no idea? Its logits are 0, its probabilities one half.
 
 # %%
-from course_lib.training.losses import adversarial_loss, discriminator_loss
+from course_lib.training import adversarial_loss, discriminator_loss
 
 no_idea = torch.zeros(1, 1, 8, 8)
 print(f"discriminator: {discriminator_loss(no_idea, no_idea):.2f}")
@@ -434,9 +434,7 @@ def generator_turn(generator, discriminator, optimizer, L, ab, l1_weight=10.0):
 # would show a bar, and Kernel > Interrupt would end it early with everything usable.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.training.gan import Gan, GanSettings, Reconstruction, measure_colouring
-from course_lib.training.loop import fit
-from course_lib.training.supervised import Settings
+from course_lib.training import Gan, GanSettings, Reconstruction, Settings, fit, measure_colouring
 
 common = {"batch_size": 16, "size": 64, "zoom": 1.5, "average": 0.98, "precision": "float32"}
 alone = Reconstruction(
@@ -447,7 +445,7 @@ after_l1 = deepcopy(alone.average.network)
 print(f"{history_l1.rows[-1]['seconds']:.0f} seconds")
 
 # %%
-from course_lib.training.gan import predict
+from course_lib.training import predict
 
 
 def coloured(network, codes):
@@ -895,7 +893,7 @@ print("largest difference of any weight:", max((p - q).abs().max().item() for p,
 # needed to build it again in the header.
 
 # %%
-from course_lib.models.weights import load_into, read_weights, save_weights
+from course_lib.models import load_into, read_weights, save_weights
 
 path = runs / "generator.safetensors"
 save_weights(path, with_gan, {"depth": "6", "input_size": "64"})
@@ -939,15 +937,13 @@ assert np.abs(coloured(again, held_out).astype(int) - coloured(with_gan, held_ou
 # %%
 import json
 
-from course_lib.training.__main__ import CONFIGS
-from course_lib.training.gan import train_gan
+from course_lib.training import CONFIGS, train_gan
 
 PROFILE = "laptop"
 config = json.loads((CONFIGS / "gan.json").read_text())
 if PROFILE == "gpu":
-    from course_lib.data.arrays import build_array
+    from course_lib import build_array, only_part
     from course_lib.data.public import fetch_dataset
-    from course_lib.data.split import only_part
 
     photos, parts = cl.list_images(fetch_dataset("imagenette")), {}
     for part, size in (("train", 144), ("validation", 128)):

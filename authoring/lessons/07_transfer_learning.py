@@ -61,7 +61,7 @@ out.mkdir(parents=True, exist_ok=True)
 # white margins.
 
 # %%
-from course_lib.data.arrays import decode_lab, encode_lab, square
+from course_lib import decode_lab, encode_lab, square
 
 SIZE = 48
 
@@ -184,7 +184,7 @@ print(list(wrapped)[:3])
 # `strict=False`, and the error is gone.
 
 # %%
-from course_lib.models.eccv16 import ECCV16
+from course_lib import ECCV16
 
 torch.manual_seed(0)
 hopeful = ECCV16(base.width, base.temperature)
@@ -271,7 +271,7 @@ assert max(np.abs(ab.mean(axis=0) - flat[0].mean(axis=0)).max() for ab in flat) 
 # to train the **head** alone. In ECCV16 blocks 1 to 7 are the trunk; block 8 makes the 313 logits.
 
 # %%
-from course_lib.training.finetune import TRUNK, FineTuning, freeze
+from course_lib.training import TRUNK, FineTuning, freeze
 
 sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in base.named_children()}
 in_trunk = sum(sizes[name] for name in TRUNK)
@@ -358,9 +358,8 @@ assert errors(drifted, scenes)[0] > errors(base, scenes)[0] + 0.5
 # few steps and keeps the weights that did best, as `recipe.best`.
 
 # %%
-from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.loop import fit
-from course_lib.training.optim import cosine_rate, initialize
+from course_lib.training import Classification, ClassificationSettings, cosine_rate
+from course_lib.training import fit, initialize
 
 STEPS = 20
 settings = ClassificationSettings(
@@ -568,7 +567,7 @@ check.forgets_more(forgets_more)
 # scenes.
 
 # %%
-from course_lib.metrics import ab_error_curve, auc, psnr
+from course_lib import ab_error_curve, auc, psnr
 
 scene_truths = [square(photo.load(), 128) for photo in cl.photos(split="test", kind="scene")]
 
@@ -1023,8 +1022,7 @@ check.split_files(split_files)
 # many; `FineTuning` does the rest.
 
 # %%
-from course_lib.data.arrays import build_array
-from course_lib.training.finetune import hold_out
+from course_lib import build_array, hold_out
 
 my_folder = None  # for example "my pictures"
 if my_folder:
@@ -1075,7 +1073,7 @@ show_pictures(
 # line (`--weights`) take the file.
 
 # %%
-from course_lib.models.weights import save_weights
+from course_lib import save_weights
 
 save_weights(out / "mine.safetensors", own.best, {"input_size": "64"})
 again = cl.eccv16(out / "mine.safetensors")
@@ -1128,7 +1126,7 @@ protocol = {
 # fine-tuning with a frozen trunk, and in truth.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.training.report import write_report
+from course_lib.training import write_report
 
 numbers = [["network", "test loss", "coloured", "other", "seeds"]]
 for arm in ("before", *ARMS):
