@@ -53,8 +53,9 @@ unit: $(STAMP) ## run the unit tests
 	$(PARALLEL) -m 'not notebooks and not environments'
 
 .PHONY: test-lessons
-test-lessons: $(STAMP) ## run every lesson as learners get it, and compare outputs (nbval)
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 \
+test-lessons: $(STAMP) ## run every lesson as learners get it; compare text (nbval) and pictures
+	PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_pictures --nbval --nbval-current-env \
+		--nbval-cell-timeout=1800 --nbval-kernel-startup-timeout=600 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg $(LESSONS)
 
 .PHONY: test-solved
@@ -69,11 +70,9 @@ test-site: $(STAMP) site slides ## build site and slides, and look at every link
 test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit
 	$(BIN)/python -m pytest -m environments tests/test_class.py tests/test_offline_kit.py
 
-# The slow ones two at a time: lessons take most of the time, and two of them with a thread each are
-# done sooner than one after the other with two.
 .PHONY: test
-test: lint unit ## run every test
-	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 test-lessons test-solved test-site test-teaching
+test: $(STAMP) ## run every test, and say what ran and how long it took
+	$(BIN)/python tests/run_parts.py $(MAKE) --no-print-directory
 
 # The three targets below make environments of their own; the first time that takes minutes.
 .PHONY: versions
@@ -84,7 +83,7 @@ versions: $(STAMP)
 .PHONY: oldest
 oldest: ## run unit tests and lessons with the oldest versions that pyproject.toml admits
 	mkdir -p build
-	$(PYTHON) tests/oldest_versions.py > build/oldest.txt
+	$(PYTHON) -m authoring.versions oldest > build/oldest.txt
 	PYTEST_ADDOPTS='-W ignore::DeprecationWarning' $(MAKE) versions VENV=.venv-oldest \
 		CONSTRAINTS='-c build/oldest.txt' TORCH="$$(grep '^torch==' build/oldest.txt)"
 
@@ -106,26 +105,26 @@ colab: $(STAMP) .venv-colab/installed ## run every lesson as on Google Colab, wi
 
 .PHONY: publish
 publish: $(STAMP) ## write Colab's badges and install cell: make publish REPO=owner/name [TAG=v1]
-	$(BIN)/python notebooks/publish.py '$(REPO)' '$(or $(TAG),main)'
+	$(BIN)/python -m authoring.publish '$(REPO)' '$(or $(TAG),main)'
 
 .PHONY: notebooks
-notebooks: $(STAMP) ## build the lessons from notebooks/src
-	$(BIN)/python notebooks/build.py
+notebooks: $(STAMP) ## build the lessons from authoring/lessons
+	$(BIN)/python -m authoring.build
 
 # Jupyter Book and what the slides need: nothing that a learner's environment should carry.
-.venv-site/installed: notebooks/site/requirements.txt notebooks/site/constraints.txt
+.venv-site/installed: authoring/web/requirements.txt authoring/web/constraints.txt
 	$(PYTHON) -m venv .venv-site
 	.venv-site/bin/python -m pip install --quiet --disable-pip-version-check \
-		-r notebooks/site/requirements.txt -c notebooks/site/constraints.txt
+		-r authoring/web/requirements.txt -c authoring/web/constraints.txt
 	@touch $@
 
 .PHONY: site
 site: .venv-site/installed ## build the lessons as a web site, in build/site: make site [REPO=owner/name]
-	.venv-site/bin/python notebooks/build_site.py '$(REPO)'
+	.venv-site/bin/python -m authoring.website '$(REPO)'
 
 .PHONY: slides
 slides: .venv-site/installed ## make a deck of slides of each lesson, in build/slides
-	.venv-site/bin/python notebooks/slides.py
+	.venv-site/bin/python -m authoring.slides
 
 # nbgrader adds to JupyterLab what no learner should see, so it has an environment of its own, with a
 # JupyterLab of its own. PyTorch and all else that it lacks then comes from the learners'.
@@ -139,12 +138,12 @@ slides: .venv-site/installed ## make a deck of slides of each lesson, in build/s
 
 .PHONY: class
 class: .venv-class/installed ## make a course folder for nbgrader: make class OUT=folder
-	.venv-class/bin/python notebooks/make_class.py \
+	.venv-class/bin/python -m authoring.classroom \
 		'$(or $(OUT),$(error name a new folder: make class OUT=folder))'
 
 .PHONY: offline-kit
 offline-kit: $(STAMP) ## a folder to install from without a network: [OUT=folder] [FOR=windows-3.12]
-	$(BIN)/python notebooks/offline_kit.py '$(or $(OUT),build/offline-kit)' $(if $(FOR),--for $(FOR))
+	$(BIN)/python -m authoring.offline_kit '$(or $(OUT),build/offline-kit)' $(if $(FOR),--for $(FOR))
 
 .PHONY: train-eccv16
 train-eccv16: $(STAMP) ## ECCV16 in five stages: TRAIN=a.npy TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
@@ -161,7 +160,7 @@ compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a
 	$(BIN)/python -m course_lib.training compare --train $(TRAIN) --validation $(VALIDATION_LARGE) \
 		--run runs/trials --threads 1 --change width 0.375 --change lam 0.25 --change lam 0.75 \
 		--output data/weights/trials.csv
-	$(BIN)/python data/write_cards.py
+	$(BIN)/python -m authoring.model_cards
 
 .PHONY: bench
 bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
@@ -170,12 +169,12 @@ bench: $(STAMP) ## measure the shipped weights and the time and memory of a larg
 
 .PHONY: lock
 lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps torch)
-	$(BIN)/python tests/lock_versions.py
+	$(BIN)/python -m authoring.versions lock
 
 .PHONY: results
 results: $(STAMP) ## measure the shipped weights; write the READMEs' figures and picture anew
 	$(BIN)/python -m course_lib.evaluation --json data/weights/results.json --picture data/results.jpg
-	$(BIN)/python data/write_cards.py
+	$(BIN)/python -m authoring.model_cards
 
 # Folders of the public sets; those that are not named are fetched, into the user's cache folder.
 # The arrays are those that the networks were trained on: the baselines learn from them, and copies
@@ -196,7 +195,7 @@ results-held-out: $(STAMP) ## the same on held-out public pictures: TRAIN=a.npy 
 		$(if $(TRAIN_LARGE),--train $(TRAIN_LARGE))
 	$(if $(PACS),$(HELD_OUT) --count $(COUNT) --name 'PACS' --folder $(PACS) --only photo \
 		$(NO_FACES) $(if $(TRAIN_LARGE),--train $(TRAIN_LARGE)),@echo 'PACS is left out: no folder')
-	$(BIN)/python data/write_cards.py
+	$(BIN)/python -m authoring.model_cards
 
 .PHONY: contact-sheet
 contact-sheet: $(STAMP) ## 24 held-out public pictures coloured, in out/held-out.jpg (not to be passed on)
@@ -207,8 +206,8 @@ contact-sheet: $(STAMP) ## 24 held-out public pictures coloured, in out/held-out
 
 .PHONY: photos
 photos: $(STAMP) ## rebuild data/photos from the Debian packages
-	$(BIN)/python data/build_photos.py --download
+	$(BIN)/python -m authoring.photographs --download
 
 .PHONY: clean
 clean: ## remove what these commands made, but not .venv
-	rm -rf dist build .pytest_cache .ruff_cache .hypothesis notebooks/solved
+	rm -rf dist build .pytest_cache .ruff_cache .hypothesis

@@ -25,7 +25,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("inputs", nargs="+", type=Path, help="pictures, and folders of pictures")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--model", choices=[*NETWORKS, "both"], default="eccv16")
+    networks = "; ".join(f"{name}: {row.description}" for name, row in NETWORKS.items())
+    parser.add_argument(
+        "--model",
+        choices=[*NETWORKS, "both"],
+        default="eccv16",
+        help=f"{networks}; both: all whose weights ship (default: eccv16)",
+    )
     parser.add_argument(
         "--weights",
         default="course",
@@ -106,16 +112,20 @@ def _render(rgb: np.ndarray, net: nn.Module, options: argparse.Namespace) -> np.
     return np.concatenate([to_gray(rgb), out], axis=1) if options.compare else out
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot be made ({error.strerror})") from None
+
+
 def _one(
     source: Path, targets: dict[str, Path], nets: dict[str, nn.Module], options: argparse.Namespace
 ) -> int:
     """Colour one picture with every network that has something to do; return how many."""
     rgb = load_image(source)
     for name, target in targets.items():
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageError(f"{target.parent}: cannot be made ({error.strerror})") from None
+        _make(target.parent)
         save_image(target, _render(rgb, nets[name], options))
     return len(targets)
 
@@ -131,10 +141,7 @@ def _run(options: argparse.Namespace) -> int:
         names = [name for name, row in NETWORKS.items() if row.shipped]
     tasks = list(_tasks(options.inputs))
     nets = {name: load_network(name, options.weights).to(device) for name in names}
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{options.output}: cannot be made ({error.strerror})") from None
+    _make(options.output)
 
     done = failed = kept = 0
     taken: set[Path] = set()

@@ -12,7 +12,6 @@ a line that says so. Importing the package itself would end in a traceback: henc
 from __future__ import annotations
 
 import csv
-import hashlib
 import importlib
 import platform
 import re
@@ -128,30 +127,35 @@ def _parsed(requirement: str) -> tuple[str, str, str | None]:
 
 
 def _library(name: str, minimum: str) -> Finding:
-    version = _version(name)
-    install = f'run: python -m pip install --upgrade "{name}>={minimum}"'
-    if version is None:
-        return Finding("FAIL", name, f"not installed; {install}")
-    if _numbers(version) < _numbers(minimum):
-        return Finding("FAIL", name, f"{version} is older than {minimum}; {install}")
+    lack = _lack(name, minimum)
+    if lack:
+        install = f'run: python -m pip install --upgrade "{name}>={minimum}"'
+        return Finding("FAIL", name, f"{lack}; {install}")
     failure = _import(_MODULES.get(name, name))
     if failure:
         again = f'run: python -m pip install --force-reinstall "{name}>={minimum}"'
-        return Finding("FAIL", name, f"{version} is installed, but {failure}; {again}")
-    return Finding("OK", name, version)
+        return Finding("FAIL", name, f"{_version(name)} is installed, but {failure}; {again}")
+    return Finding("OK", name, _version(name))
 
 
 def _for_the_lab(name: str, minimum: str) -> Finding:
-    version = _version(name)
-    if version is not None and _numbers(version) >= _numbers(minimum):
-        return Finding("OK", name, version)
-    found = "not installed" if version is None else f"{version} is older than {minimum}"
+    lack = _lack(name, minimum)
+    if not lack:
+        return Finding("OK", name, _version(name))
     return Finding(
         "NOTE",
         name,
-        f"{found}; to open the lessons on this machine (on Colab it is not needed), "
+        f"{lack}; to open the lessons on this machine (on Colab it is not needed), "
         f'run: python -m pip install --upgrade "{name}>={minimum}"',
     )
+
+
+def _lack(name: str, minimum: str) -> str | None:
+    """Why a library is not good enough, in words; None if it is."""
+    version = _version(name)
+    if version is None:
+        return "not installed"
+    return f"{version} is older than {minimum}" if _numbers(version) < _numbers(minimum) else None
 
 
 def _version(name: str) -> str | None:
@@ -179,7 +183,7 @@ def _import(module: str) -> str | None:
 
 
 def _photographs() -> Iterator[Finding]:
-    from course_lib.files import data_folder
+    from course_lib.files import data_folder, wrong_digest
 
     folder = data_folder() / "photos"
     again = "install the package again (in a clone: git checkout -- data/photos)"
@@ -190,20 +194,17 @@ def _photographs() -> Iterator[Finding]:
         why = f"{folder / 'photos.csv'} cannot be read ({error.strerror})"
         yield Finding("FAIL", "photographs", f"{why}; {again}")
         return
-    wrong = [file for file, sha256 in expected.items() if _sha256(folder / file) != sha256]
+    wrong = [
+        file
+        for file, sha256 in expected.items()
+        if not (folder / file).is_file() or wrong_digest(folder / file, f"sha256:{sha256}")
+    ]
     if wrong:
         named = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
         why = f"{len(wrong)} of {len(expected)} are missing or changed: {named}"
         yield Finding("FAIL", "photographs", f"{why}; {again}")
     else:
         yield Finding("OK", "photographs", f"{len(expected)}, verified")
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
 
 
 def _weights() -> Iterator[Finding]:

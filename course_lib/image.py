@@ -94,7 +94,9 @@ def _flatten(picture: Image.Image) -> Image.Image:
 
 
 def _from_array(values: np.ndarray) -> np.ndarray:
-    if values.ndim not in (2, 3) or values.size == 0:
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.size == 0:
         raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {values.shape}")
     if values.dtype == bool:
         values = values.astype(np.uint8) * 255
@@ -110,15 +112,9 @@ def _from_array(values: np.ndarray) -> np.ndarray:
         raise ImageError(
             f"cannot read an array of type {values.dtype}; use uint8, or float in 0..1"
         )
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[..., 0]
-    if values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
-    if values.shape[2] not in (3, 4):
-        raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {values.shape}")
     if values.shape[2] == 4:
         return np.asarray(_flatten(Image.fromarray(values)))
-    return values
+    return np.broadcast_to(values, (*values.shape[:2], 3))
 
 
 def load_image(

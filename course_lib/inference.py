@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from course_lib.hints import Hint, hint_tensors
 from course_lib.lab import lab_to_rgb, lightness, merge_lab
 from course_lib.models import NETWORKS, evaluating, load_file, load_network, name_of
-from course_lib.models.weights import looks_like_path
+from course_lib.models.loading import looks_like_path
 
 #: Rows of a large photograph that are converted at a time: bounds the memory it takes.
 BAND_PIXELS = 2_000_000

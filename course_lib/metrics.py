@@ -1,4 +1,4 @@
-"""How good is a colouring: PSNR, SSIM, ab-error AuC raw and class-balanced, colourfulness."""
+"""How good is a colouring: PSNR, SSIM, AuC of ab error, chroma, hues, histograms of colours."""
 
 import numpy as np
 import skimage.metrics  # loads what a measure needs when it is called: that takes half a second
@@ -8,6 +8,10 @@ from course_lib.bins import nearest_bins
 
 #: Largest ab distance that the AuC's curve looks at (Zhang et al. 2016, section 3.1).
 MAX_AB_ERROR = 150
+#: Where hues end on the ab plane, as angles in degrees; the first begins at -10.
+HUES = {"red": 50, "orange, yellow": 105, "green": 180, "blue": 310, "purple": 350}
+#: A pixel with less chroma, in Lab units, is of no hue in the truth; or came out gray.
+COLOURED, GRAY = 20.0, 10.0
 
 
 def psnr(rgb: np.ndarray, truth: np.ndarray) -> float:
@@ -68,8 +72,27 @@ def _check_pair(one: np.ndarray, other: np.ndarray) -> None:
         raise ValueError("expected uint8 pictures; colourings come from colorize() like that")
 
 
+def rarity_of(true: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What each pixel counts for in a class-balanced figure.
+
+    Parameters
+    ----------
+    true : numpy.ndarray
+        (N, 2, H, W) ab.
+    weights : numpy.ndarray
+        (313,), a weight for each bin. With 1 / p, every colour counts alike however rare.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, H, W) float64: the weight of the bin that is nearest to the pixel's true colour.
+    """
+    nearest = nearest_bins(torch.from_numpy(np.ascontiguousarray(true)).float(), k=1)[0]
+    return np.asarray(weights, dtype=np.float64)[nearest[:, 0].numpy()]
+
+
 def ab_error_curve(
-    predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None
+    predicted: np.ndarray, true: np.ndarray, rarity: np.ndarray | None = None
 ) -> np.ndarray:
     """Share of pixels whose colour is off by at most 0, 1, ..., 150 Lab units.
 
@@ -77,9 +100,8 @@ def ab_error_curve(
     ----------
     predicted, true : numpy.ndarray
         (N, 2, H, W) ab.
-    weights : numpy.ndarray, optional
-        (313,), a weight for each bin: pixels count by the weight of their true colour's nearest
-        bin. With 1 / p, every colour counts alike however rare: the class-balanced curve.
+    rarity : numpy.ndarray, optional
+        (N, H, W), what each pixel counts for, as `rarity_of` says it: the class-balanced curve.
 
     Returns
     -------
@@ -91,10 +113,7 @@ def ab_error_curve(
             f"expected two arrays (N, 2, H, W), got {predicted.shape} and {true.shape}"
         )
     error = np.hypot(*np.moveaxis(predicted - true, 1, 0)).ravel()
-    counts_for = np.ones_like(error, dtype=np.float64)
-    if weights is not None:
-        nearest = nearest_bins(torch.from_numpy(np.ascontiguousarray(true)).float(), k=1)[0]
-        counts_for = np.asarray(weights, dtype=np.float64)[nearest.numpy().ravel()]
+    counts_for = np.ones(error.shape) if rarity is None else rarity.ravel()
     # a pixel off by 2.3 is first within the threshold 3
     first = np.ceil(error).astype(int)
     histogram = np.bincount(np.minimum(first, MAX_AB_ERROR + 1), counts_for, MAX_AB_ERROR + 2)
@@ -127,15 +146,15 @@ def balanced_auc(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -
     predicted, true : numpy.ndarray
         (N, 2, H, W) ab.
     weights : numpy.ndarray
-        (313,), as for `ab_error_curve`.
+        (313,), as for `rarity_of`.
 
     Returns
     -------
     float
         0..100. Higher is better.
     """
-    pairs = zip(predicted, true, strict=True)
-    return float(np.mean([auc(ab_error_curve(x[None], y[None], weights)) for x, y in pairs]))
+    pairs = ((x[None], y[None]) for x, y in zip(predicted, true, strict=True))
+    return float(np.mean([auc(ab_error_curve(x, y, rarity_of(y, weights))) for x, y in pairs]))
 
 
 def mean_chroma(ab: np.ndarray) -> float:
@@ -158,3 +177,61 @@ def colourfulness_ratio(predicted: np.ndarray, true: np.ndarray) -> float:
         (N, 2, H, W) ab.
     """
     return mean_chroma(predicted) / mean_chroma(true)
+
+
+def ab_histogram_distance(predicted: np.ndarray, true: np.ndarray, step: float = 10.0) -> float:
+    """How far the colours of some pictures, taken together, are from those of others.
+
+    Which pixel has which colour does not matter, only how often each occurs. It is 1 minus the
+    histogram intersection (M. Swain, D. Ballard, "Color Indexing", IJCV 7, 1991), with which
+    Isola et al. compare colour distributions; here over a and b together.
+
+    Parameters
+    ----------
+    predicted, true : numpy.ndarray
+        (N, 2, H, W) ab, Lab units.
+    step : float
+        Side of the histogram's cells, in Lab units.
+
+    Returns
+    -------
+    float
+        0 for equal shares of every colour, 1 if no cell occurs in both.
+    """
+    edges = np.arange(-115.0, 115.0 + step, step)
+    shares = []
+    for ab in (predicted, true):
+        a, b = np.moveaxis(ab, 1, 0).reshape(2, -1).clip(-114, 114)
+        counts, _, _ = np.histogram2d(a, b, bins=(edges, edges))
+        shares.append(counts / counts.sum())
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def hue_counts(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Which true hues come out right, and which come out gray.
+
+    Parameters
+    ----------
+    predicted, true : numpy.ndarray
+        (2, H, W) ab.
+
+    Returns
+    -------
+    numpy.ndarray
+        (len(HUES), 3) int64. Of each hue: the pixels that are truly of it, with a chroma of at
+        least 20; of those, the ones that came out in the same hue; and the ones that came out
+        with a chroma below 10, whatever their hue.
+    """
+    ends = list(HUES.values())[:-1]
+
+    def hue(ab: np.ndarray) -> np.ndarray:
+        degrees = np.degrees(np.arctan2(ab[1], ab[0]))
+        return np.digitize((degrees + 10) % 360 - 10, ends)
+
+    own, gray = hue(true), np.hypot(*predicted) < GRAY
+    coloured = np.hypot(*true) >= COLOURED
+    right = (hue(predicted) == own) & ~gray
+    counts = [
+        np.bincount(own[coloured & also], minlength=len(HUES)) for also in (True, right, gray)
+    ]
+    return np.stack(counts, axis=1)

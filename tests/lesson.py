@@ -1,15 +1,10 @@
 """What a lesson defines, without running the whole of it."""
 
 import ast
-import importlib.util
-from pathlib import Path
 
 import jupytext
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
-build = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(build)
+from authoring import build, course
 
 
 def defined_in(lesson: str, *, solved: bool = True) -> dict:
@@ -29,11 +24,11 @@ def defined_in(lesson: str, *, solved: bool = True) -> dict:
     """
     names: dict = {}
     answers: dict = {}
-    for cell in jupytext.read(build.SOURCES / f"{lesson}.py").cells:
+    for cell in jupytext.read(course.LESSONS / f"{lesson}.py").cells:
         if cell.cell_type != "code":
             continue
         code = cell.source
-        if "exercise" in cell.metadata.get("tags", []):
+        if "exercise" in course.tags(cell):
             before = dict(names)
             exec(build.show_solution(code) if solved else build.clear_solution(code), names)
             answers |= {key: v for key, v in names.items() if before.get(key) is not v}

@@ -18,25 +18,15 @@ from course_lib.checks import lesson_03 as check
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training.classification import Classification, ClassificationSettings
 
-EXERCISES = ("encode", "smooth", "rarity", "rebalanced_loss", "annealed")
+#: Exercise to wrong answers, and what the check says to each: see test_checks.py.
+WRONG = {}
+
 CENTRES = torch.from_numpy(cl.ab_bins())
 
 
 @pytest.fixture(scope="module")
 def solved():
     return defined_in("03_eccv16")
-
-
-def test_solutions_pass(solved):
-    for name in EXERCISES:
-        result = getattr(check, name).grade(solved[name])
-        assert result.status == "ok", f"{name}: {result}"
-
-
-def test_stubs_are_to_do():
-    stub = defined_in("03_eccv16", solved=False)
-    for name in EXERCISES:
-        assert getattr(check, name).grade(stub[name]).status == "todo", name
 
 
 # What learners write is what the library does, on random input.
@@ -99,9 +89,6 @@ def test_the_lessons_loss_is_that_of_the_librarys_recipe(solved):
     assert mine.item() == pytest.approx(theirs.item(), rel=1e-4)
 
 
-# Wrong answers.
-
-
 def encoded(ab, bins, k=10, sigma=5.0, *, largest=False, weigh=None, normalize=True):
     distance = (ab[:, None] - bins[None, :, :, None, None]).norm(dim=2)
     nearest = distance.topk(k, dim=1, largest=largest)
@@ -117,26 +104,20 @@ def all_bins(ab, bins, k=10, sigma=5.0):
     return F.softmax(-(distance**2) / (2 * sigma**2), dim=1)
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda ab, bins, k=10, sigma=5.0: encoded(ab, bins, 1), "one-hot"),
-        (all_bins, "k nearest only"),
-        (lambda *a, **o: encoded(*a, **o, normalize=False), "must sum to 1"),
-        (lambda *a, **o: encoded(*a, **o, largest=True), "farthest"),
-        (lambda *a, **o: encoded(*a, **o, weigh=lambda d, s: (-(d**2) / 2 / s).exp()), "variance"),
-        (lambda *a, **o: encoded(*a, **o, weigh=lambda d, s: (-d / 2 / s**2).exp()), "squared"),
-        (lambda *a, **o: encoded(*a, **o, weigh=lambda d, s: 1 / d), "exp(-d^2"),
-        (lambda ab, bins, k=10, sigma=5.0: encoded(ab, bins, k), "argument sigma"),
-        (lambda *a, **o: encoded(*a, **o).permute(0, 2, 3, 1), "expected shape"),
-        (lambda *a, **o: nearest_bins(a[0], **o)[1], "expected shape"),
-        (lambda *a, **o: encoded(*a, **o).numpy(), "torch tensor"),
-        (lambda *a, **o: None, "return"),
-    ],
-)
-def test_wrong_ways_to_encode(answer, advice):
-    result = check.encode.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["encode"] = [
+    (lambda ab, bins, k=10, sigma=5.0: encoded(ab, bins, 1), "one-hot"),
+    (all_bins, "k nearest only"),
+    (lambda *a, **o: encoded(*a, **o, normalize=False), "must sum to 1"),
+    (lambda *a, **o: encoded(*a, **o, largest=True), "farthest"),
+    (lambda *a, **o: encoded(*a, **o, weigh=lambda d, s: (-(d**2) / 2 / s).exp()), "variance"),
+    (lambda *a, **o: encoded(*a, **o, weigh=lambda d, s: (-d / 2 / s**2).exp()), "squared"),
+    (lambda *a, **o: encoded(*a, **o, weigh=lambda d, s: 1 / d), "exp(-d^2"),
+    (lambda ab, bins, k=10, sigma=5.0: encoded(ab, bins, k), "argument sigma"),
+    (lambda *a, **o: encoded(*a, **o).permute(0, 2, 3, 1), "expected shape"),
+    (lambda *a, **o: nearest_bins(a[0], **o)[1], "expected shape"),
+    (lambda *a, **o: encoded(*a, **o).numpy(), "torch tensor"),
+    (lambda *a, **o: None, "return"),
+]
 
 
 def smoothed(counts, bins, sigma=5.0, *, axis=0, power=2, scale=True):
@@ -148,22 +129,16 @@ def smoothed(counts, bins, sigma=5.0, *, axis=0, power=2, scale=True):
     return out / out.sum() if scale else out
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda *a, **o: smoothed(*a, **o, axis=1), "wrong axis"),
-        (lambda *a, **o: smoothed(*a, **o, axis=None), "at the rim"),
-        (lambda *a, **o: smoothed(*a, **o, power=1), "variance"),
-        (lambda *a, **o: smoothed(*a, **o, scale=False), "sum must be 1"),
-        (lambda counts, bins, sigma=5.0: counts / counts.sum(), "not smoothed"),
-        (lambda counts, bins, sigma=5.0: smoothed(counts, bins), "argument sigma"),
-        (lambda counts, bins, sigma=5.0: np.full(313, 1 / 313), "Column j"),
-        (lambda *a, **o: smoothed(*a, **o)[:, None], "expected shape"),
-    ],
-)
-def test_wrong_ways_to_smooth(answer, advice):
-    result = check.smooth.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["smooth"] = [
+    (lambda *a, **o: smoothed(*a, **o, axis=1), "wrong axis"),
+    (lambda *a, **o: smoothed(*a, **o, axis=None), "at the rim"),
+    (lambda *a, **o: smoothed(*a, **o, power=1), "variance"),
+    (lambda *a, **o: smoothed(*a, **o, scale=False), "sum must be 1"),
+    (lambda counts, bins, sigma=5.0: counts / counts.sum(), "not smoothed"),
+    (lambda counts, bins, sigma=5.0: smoothed(counts, bins), "argument sigma"),
+    (lambda counts, bins, sigma=5.0: np.full(313, 1 / 313), "Column j"),
+    (lambda *a, **o: smoothed(*a, **o)[:, None], "expected shape"),
+]
 
 
 def weighed(prior, lam, *, scale="prior"):
@@ -171,22 +146,16 @@ def weighed(prior, lam, *, scale="prior"):
     return w / {"prior": (prior * w).sum(), "sum": w.sum(), "mean": w.mean(), "none": 1}[scale]
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda p, lam: 1 / p / len(p), "mix first"),
-        (lambda p, lam: weighed(p, 1 - lam), "share of the uniform"),
-        (lambda p, lam: weighed(p, lam, scale="none"), "right size"),
-        (lambda p, lam: weighed(p, lam, scale="sum"), "mean under the prior"),
-        (lambda p, lam: weighed(p, lam, scale="mean"), "mean under the prior"),
-        (lambda p, lam: (1 - lam) * p + lam / len(p), "grow with rarity"),
-        (lambda p, lam: weighed(p, 0.5), "lam=0.2"),
-        (lambda p, lam: 1 / ((1 - lam) * p + lam), "The formula is"),
-    ],
-)
-def test_wrong_weights(answer, advice):
-    result = check.rarity.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["rarity"] = [
+    (lambda p, lam: 1 / p / len(p), "mix first"),
+    (lambda p, lam: weighed(p, 1 - lam), "share of the uniform"),
+    (lambda p, lam: weighed(p, lam, scale="none"), "right size"),
+    (lambda p, lam: weighed(p, lam, scale="sum"), "mean under the prior"),
+    (lambda p, lam: weighed(p, lam, scale="mean"), "mean under the prior"),
+    (lambda p, lam: (1 - lam) * p + lam / len(p), "grow with rarity"),
+    (lambda p, lam: weighed(p, 0.5), "lam=0.2"),
+    (lambda p, lam: 1 / ((1 - lam) * p + lam), "The formula is"),
+]
 
 
 def loss_of(logits, target, weights, *, pick=None, axis=1, reduce=torch.mean):
@@ -199,22 +168,16 @@ def per_bin(logits, target, weights):
     return -(weights.view(1, -1, 1, 1) * target * F.log_softmax(logits, 1)).sum(1).mean()
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda z, t, w: loss_of(z, t, torch.ones_like(w)), "without any weights"),
-        (lambda z, t, w: loss_of(z, t, w, reduce=torch.sum), "their mean"),
-        (per_bin, "each bin of the code by itself"),
-        (lambda z, t, w: loss_of(z, t, w, pick=lambda z, t: t.argmin(1)), "argmin"),
-        (lambda z, t, w: loss_of(z, t, w, axis=2), "axis 2"),
-        (lambda z, t, w: loss_of(z, t, w, pick=lambda z, t: t.argmax(0)), "your code stopped"),
-        (lambda z, t, w: loss_of(z, t, w) * 2, "Only one line"),
-        (lambda z, t, w: loss_of(z, t, w, reduce=lambda x: x), "single number"),
-    ],
-)
-def test_wrong_losses(answer, advice):
-    result = check.rebalanced_loss.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["rebalanced_loss"] = [
+    (lambda z, t, w: loss_of(z, t, torch.ones_like(w)), "without any weights"),
+    (lambda z, t, w: loss_of(z, t, w, reduce=torch.sum), "their mean"),
+    (per_bin, "each bin of the code by itself"),
+    (lambda z, t, w: loss_of(z, t, w, pick=lambda z, t: t.argmin(1)), "argmin"),
+    (lambda z, t, w: loss_of(z, t, w, axis=2), "axis 2"),
+    (lambda z, t, w: loss_of(z, t, w, pick=lambda z, t: t.argmax(0)), "your code stopped"),
+    (lambda z, t, w: loss_of(z, t, w) * 2, "Only one line"),
+    (lambda z, t, w: loss_of(z, t, w, reduce=lambda x: x), "single number"),
+]
 
 
 def test_a_loss_whose_weight_the_network_chooses_is_still_to_do():
@@ -228,23 +191,17 @@ def mean_of(probability, bins):
     return torch.einsum("nqhw,qc->nchw", probability, bins)
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda z, b, t: mean_of(F.softmax(z * t, 1), b), "you multiply"),
-        (lambda z, b, t: mean_of(F.softmax(z, 1), b), "changes nothing"),
-        (lambda z, b, t: mean_of(F.softmax(z, 1) / t, b), "divide the probabilities"),
-        (lambda z, b, t: mean_of(F.softmax(z / t / t, 1), b), "twice"),
-        (lambda z, b, t: mean_of(F.softmax(z / t, 2), b), "along axis 2"),
-        (lambda z, b, t: mean_of(F.softmax(z / t, 0), b), "along axis 0"),
-        (lambda z, b, t: mean_of(F.softmax(z / t, 1), b / 110), "divided by 110"),
-        (lambda z, b, t: mean_of(F.softmax(z / t, 1), b.flip(1)), "changed places"),
-        (lambda z, b, t: b[z.argmax(1)].permute(0, 3, 1, 2), "the mode"),
-        (lambda z, b, t: mean_of(z / t, b), "softmax(logits / T)"),
-        (lambda z, b, t: F.softmax(z / t, 1), "expected shape"),
-        (lambda z, b, t: F.softmax(z / t, 1).permute(0, 2, 3, 1) @ b, "expected shape"),
-    ],
-)
-def test_wrong_annealed_means(answer, advice):
-    result = check.annealed.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["annealed"] = [
+    (lambda z, b, t: mean_of(F.softmax(z * t, 1), b), "you multiply"),
+    (lambda z, b, t: mean_of(F.softmax(z, 1), b), "changes nothing"),
+    (lambda z, b, t: mean_of(F.softmax(z, 1) / t, b), "divide the probabilities"),
+    (lambda z, b, t: mean_of(F.softmax(z / t / t, 1), b), "twice"),
+    (lambda z, b, t: mean_of(F.softmax(z / t, 2), b), "along axis 2"),
+    (lambda z, b, t: mean_of(F.softmax(z / t, 0), b), "along axis 0"),
+    (lambda z, b, t: mean_of(F.softmax(z / t, 1), b / 110), "divided by 110"),
+    (lambda z, b, t: mean_of(F.softmax(z / t, 1), b.flip(1)), "changed places"),
+    (lambda z, b, t: b[z.argmax(1)].permute(0, 3, 1, 2), "the mode"),
+    (lambda z, b, t: mean_of(z / t, b), "softmax(logits / T)"),
+    (lambda z, b, t: F.softmax(z / t, 1), "expected shape"),
+    (lambda z, b, t: F.softmax(z / t, 1).permute(0, 2, 3, 1) @ b, "expected shape"),
+]

@@ -9,28 +9,18 @@ from hypothesis import strategies as st
 from lesson import defined_in
 
 from course_lib.checks import lesson_07 as check
+from course_lib.data.arrays import hold_out
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.finetune import TRUNK, FineTuning, freeze, hold_out
+from course_lib.training.finetune import TRUNK, FineTuning, freeze
 
-EXERCISES = ("load_backbone", "freeze_blocks", "forgets_more", "best_and_stop", "split_files")
+#: Exercise to wrong answers, and what the check says to each: see test_checks.py.
+WRONG = {}
 
 
 @pytest.fixture(scope="module")
 def solved():
     return defined_in("07_transfer_learning")
-
-
-def test_solutions_pass(solved):
-    for name in EXERCISES:
-        result = getattr(check, name).grade(solved[name])
-        assert result.status == "ok", f"{name}: {result}"
-
-
-def test_stubs_are_to_do():
-    stub = defined_in("07_transfer_learning", solved=False)
-    for name in EXERCISES:
-        assert getattr(check, name).grade(stub[name]).status == "todo", name
 
 
 # What learners write is what the library does.
@@ -80,9 +70,6 @@ def test_the_lessons_split_has_the_sizes_of_the_librarys(solved, count, share, s
     assert sorted(train + held_out) == list(range(count))
 
 
-# Wrong answers.
-
-
 def backbone(path, width, temperature, *, strict=True, strip="module.", mode="eval"):
     network = ECCV16(width, temperature)
     state = torch.load(path, weights_only=True)
@@ -130,25 +117,19 @@ def only_weights(path, width, temperature):
     return network.eval()
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda *a: backbone(*a, strict=False), "lacks an entry"),
-        (but_for("bias"), "lacks an entry (model5.2.bias)"),
-        (but_for("running_mean"), "lacks an entry (model5.6.running_mean)"),
-        (no_bias, "with the prefix"),
-        (lambda *a: backbone(*a, mode="train"), "training mode"),
-        (lambda *a: backbone(*a, strip="model"), "your code stopped"),
-        (lambda path, width, temperature: backbone(path, width, 1.0), "temperature is 1.0"),
-        (cut_always, "without the prefix"),
-        (only_weights, "with the prefix"),
-        (lambda *a: backbone(*a).state_dict(), "expected an ECCV16"),
-        (lambda *a: None, "return"),
-    ],
-)
-def test_wrong_ways_to_load(answer, advice):
-    result = check.load_backbone.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["load_backbone"] = [
+    (lambda *a: backbone(*a, strict=False), "lacks an entry"),
+    (but_for("bias"), "lacks an entry (model5.2.bias)"),
+    (but_for("running_mean"), "lacks an entry (model5.6.running_mean)"),
+    (no_bias, "with the prefix"),
+    (lambda *a: backbone(*a, mode="train"), "training mode"),
+    (lambda *a: backbone(*a, strip="model"), "your code stopped"),
+    (lambda path, width, temperature: backbone(path, width, 1.0), "temperature is 1.0"),
+    (cut_always, "without the prefix"),
+    (only_weights, "with the prefix"),
+    (lambda *a: backbone(*a).state_dict(), "expected an ECCV16"),
+    (lambda *a: None, "return"),
+]
 
 
 @pytest.mark.parametrize(
@@ -223,34 +204,26 @@ def zeroed(network, names):
             parameter.data.zero_()
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (attribute_only, "gives the block an attribute"),
-        (gradients_only, "running averages"),
-        (still_only, "still ask for gradients"),
-        (everything, "nothing would learn"),
-        (all_still, "not named is in evaluation mode"),
-        (first_only, "still ask for gradients"),
-        (normalization_only, "dropout"),
-        (by_beginning, "block10 is frozen too"),
-        (asleep_by_beginning, "block10 is frozen too"),
-        (zeroed, "changed values"),
-        (lambda network, names: None, "still ask for gradients"),
-    ],
-)
-def test_wrong_ways_to_freeze(answer, advice):
-    result = check.freeze_blocks.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["freeze_blocks"] = [
+    (attribute_only, "gives the block an attribute"),
+    (gradients_only, "running averages"),
+    (still_only, "still ask for gradients"),
+    (everything, "nothing would learn"),
+    (all_still, "not named is in evaluation mode"),
+    (first_only, "still ask for gradients"),
+    (normalization_only, "dropout"),
+    (by_beginning, "block10 is frozen too"),
+    (asleep_by_beginning, "block10 is frozen too"),
+    (zeroed, "changed values"),
+    (lambda network, names: None, "still ask for gradients"),
+]
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [("frozen", "Run on"), ("both", "answer with one of"), (1, "answer with one of")],
-)
-def test_wrong_predictions(answer, advice):
-    result = check.forgets_more.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["forgets_more"] = [
+    ("frozen", "Run on"),
+    ("both", "answer with one of"),
+    (1, "answer with one of"),
+]
 
 
 def lowest(losses):
@@ -285,26 +258,20 @@ def test_a_rule_that_counts_passes():
     assert check.best_and_stop.grade(counted).status == "ok"
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (lambda z, p: counted(z, p, start=100), "begin as the first loss"),
-        (lambda z, p: counted(z, p, least=1e-4), "however little"),
-        (lambda z, p: after(z, p, lambda x: int(np.argmax(x))), "better when lower"),
-        (counted_in_all, "in a row"),
-        (rising, "Compare with the best so far"),
-        (lambda z, p: after(z, p, extra=1), "one measurement too late"),
-        (lambda z, p: after(z, p, lambda x: len(x) - 1 - lowest(x[::-1])), "no progress"),
-        (lambda z, p: after(z, p, extra=-1), "expected (0, False)"),
-        (lambda z, p: (min(z), after(z, p)[1]), "by its index"),
-        (lambda z, p: after(z, p)[::-1], "True or False"),
-        (lambda z, p: after(z, p)[1], "two values"),
-        (lambda z, p: None, "return"),
-    ],
-)
-def test_wrong_rules(answer, advice):
-    result = check.best_and_stop.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["best_and_stop"] = [
+    (lambda z, p: counted(z, p, start=100), "begin as the first loss"),
+    (lambda z, p: counted(z, p, least=1e-4), "however little"),
+    (lambda z, p: after(z, p, lambda x: int(np.argmax(x))), "better when lower"),
+    (counted_in_all, "in a row"),
+    (rising, "Compare with the best so far"),
+    (lambda z, p: after(z, p, extra=1), "one measurement too late"),
+    (lambda z, p: after(z, p, lambda x: len(x) - 1 - lowest(x[::-1])), "no progress"),
+    (lambda z, p: after(z, p, extra=-1), "expected (0, False)"),
+    (lambda z, p: (min(z), after(z, p)[1]), "by its index"),
+    (lambda z, p: after(z, p)[::-1], "True or False"),
+    (lambda z, p: after(z, p)[1], "two values"),
+    (lambda z, p: None, "return"),
+]
 
 
 def split(paths, share, seed, *, rng=np.random.default_rng, least=1):
@@ -337,26 +304,20 @@ def one_lost(paths, share, seed):
     return train[1:], held_out
 
 
-@pytest.mark.parametrize(
-    ("answer", "advice"),
-    [
-        (two_draws, "on both sides"),
-        (lambda p, share, seed: (p, split(p, share, seed)[1]), "on both sides"),
-        (in_order, "at one end"),
-        (a_piece, "where to begin"),
-        (lambda *a: split(*a, rng=lambda seed: np.random.default_rng()), "with one seed"),
-        (lambda *a: split(*a, rng=lambda seed: np.random.default_rng(0)), "every seed"),
-        (lambda *a: split(*a)[::-1], "exchanged"),
-        (lambda *a: split(*a, least=0), "one side is empty"),
-        (one_lost, "none may be lost"),
-        (lambda p, share, seed: split(list(range(len(p))), share, seed), "paths themselves"),
-        (lambda *a: split(*a)[0], "two lists"),
-        (lambda *a: None, "return"),
-    ],
-)
-def test_wrong_ways_to_split(answer, advice):
-    result = check.split_files.grade(answer)
-    assert result.status == "try again" and advice in result.message, result
+WRONG["split_files"] = [
+    (two_draws, "on both sides"),
+    (lambda p, share, seed: (p, split(p, share, seed)[1]), "on both sides"),
+    (in_order, "at one end"),
+    (a_piece, "where to begin"),
+    (lambda *a: split(*a, rng=lambda seed: np.random.default_rng()), "with one seed"),
+    (lambda *a: split(*a, rng=lambda seed: np.random.default_rng(0)), "every seed"),
+    (lambda *a: split(*a)[::-1], "exchanged"),
+    (lambda *a: split(*a, least=0), "one side is empty"),
+    (one_lost, "none may be lost"),
+    (lambda p, share, seed: split(list(range(len(p))), share, seed), "paths themselves"),
+    (lambda *a: split(*a)[0], "two lists"),
+    (lambda *a: None, "return"),
+]
 
 
 def test_the_checks_read_no_files_of_the_learner(tmp_path, monkeypatch):

@@ -20,22 +20,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lesson import NOTEBOOKS, build, defined_in
+from lesson import defined_in
 
+from authoring import build, classroom, course
+from authoring.course import ROOT, tagged
 from course_lib.lab import XYZ_FROM_RGB
 from course_lib.models.eccv16 import ECCV16
 
-sys.path.insert(0, str(NOTEBOOKS))
-import make_class
-
-BIN = NOTEBOOKS.parent / ".venv-class" / "bin"
-SOURCES = build.lessons()
+BIN = ROOT / ".venv-class" / "bin"
+SOURCES = course.lessons()
 
 each_lesson = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-
-
-def tagged(notebook, tag):
-    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
 def graded(notebook):
@@ -46,9 +41,9 @@ def checks_with_hidden_tests():
     """Lesson, name and answers of each."""
     found = []
     for source in SOURCES:
-        hidden = make_class.hidden_tests(f"lesson_{source.stem[:2]}")
+        hidden = classroom.hidden_tests(f"lesson_{source.stem[:2]}")
         for cell in tagged(jupytext.read(source), "check"):
-            name, answers = make_class.called(cell.source)
+            name, answers = classroom.called(cell.source)
             if f"test_{name}" in hidden:
                 found.append(pytest.param(source.stem, name, answers, id=name))
     return found
@@ -61,7 +56,7 @@ each_hidden_test = pytest.mark.parametrize(
 
 @each_lesson
 def test_every_exercise_is_worth_what_its_difficulty_says(source):
-    notebook, exercises = make_class.make_assignment(source)
+    notebook, exercises = classroom.make_assignment(source)
     said = re.findall(r"^# \*(Easy|Medium|Hard), \d+ minutes", source.read_text("utf-8"), re.M)
     worth = {"Easy": 1, "Medium": 2, "Hard": 3}
     assert [e.points for e in exercises] == [worth[difficulty] for difficulty in said]
@@ -71,7 +66,7 @@ def test_every_exercise_is_worth_what_its_difficulty_says(source):
 
 @each_lesson
 def test_stubs_are_those_of_the_lesson_and_answers_are_left_out(source):
-    notebook, _ = make_class.make_assignment(source)
+    notebook, _ = classroom.make_assignment(source)
     for cell, solved in zip(
         tagged(notebook, "exercise"), tagged(jupytext.read(source), "exercise"), strict=True
     ):
@@ -92,7 +87,7 @@ def defined(lesson, *, solved):
 
 def hidden_test(lesson, name):
     scope = {}
-    exec(make_class.hidden_tests(f"lesson_{lesson[:2]}")[f"test_{name}"], scope)
+    exec(classroom.hidden_tests(f"lesson_{lesson[:2]}")[f"test_{name}"], scope)
     return scope[f"test_{name}"]
 
 
@@ -349,10 +344,10 @@ def test_hidden_tests_let_other_right_answers_pass(lesson, name, answer):
 
 @each_lesson
 def test_every_function_that_is_asked_for_has_hidden_tests(source):
-    hidden = make_class.hidden_tests(f"lesson_{source.stem[:2]}")
+    hidden = classroom.hidden_tests(f"lesson_{source.stem[:2]}")
     names = defined(source.stem, solved=True)
     for cell in tagged(jupytext.read(source), "check"):
-        name, answers = make_class.called(cell.source)
+        name, answers = classroom.called(cell.source)
         asks = any(callable(names[answer]) for answer in answers)
         assert asks == (f"test_{name}" in hidden), name
 
@@ -374,7 +369,7 @@ def is_of_the_library(name):
 @pytest.mark.usefixtures("library")
 @each_lesson
 def test_test_cells_pass_the_solution_though_they_load_the_library_afresh(source):
-    notebook, _ = make_class.make_assignment(source)
+    notebook, _ = classroom.make_assignment(source)
     names = dict(defined(source.stem, solved=True))
     for value in names.values():
         if inspect.isfunction(value) and value.__module__ is None:
@@ -384,9 +379,9 @@ def test_test_cells_pass_the_solution_though_they_load_the_library_afresh(source
 
 
 def test_a_hidden_test_without_its_check_is_refused(monkeypatch):
-    monkeypatch.setattr(make_class, "hidden_tests", lambda lesson: {"test_my_foto": "..."})
+    monkeypatch.setattr(classroom, "hidden_tests", lambda lesson: {"test_my_foto": "..."})
     with pytest.raises(ValueError, match="no check for the hidden test_my_foto"):
-        make_class.make_assignment(SOURCES[0])
+        classroom.make_assignment(SOURCES[0])
 
 
 @pytest.mark.parametrize("said", ["*Eazy, 2 minutes.*", "*Easy*"])
@@ -395,13 +390,13 @@ def test_an_exercise_that_does_not_say_how_hard_it_is_is_refused(tmp_path, said)
     source = tmp_path / SOURCES[0].name
     source.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=r"my_photo needs a title.*Easy, Medium, Hard"):
-        make_class.make_assignment(source)
+        classroom.make_assignment(source)
 
 
 def test_a_class_that_has_begun_is_left_alone(tmp_path):
     (tmp_path / "gradebook.db").touch()
-    command = [sys.executable, NOTEBOOKS / "make_class.py", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "authoring.classroom", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == f"{tmp_path} is not empty; name a new folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["gradebook.db"]
@@ -428,7 +423,7 @@ class Course:
 
     def __init__(self, folder):
         self.folder = folder
-        self.graded = make_class.make_class(folder)
+        self.graded = classroom.make_class(folder)
         self.nbgrader("generate_assignment", "*")
 
     def run(self, *command):
@@ -494,7 +489,7 @@ def test_what_is_released_has_the_learners_exercises_and_no_hidden_tests(course,
     ]
     for cell in tagged(released, "check"):
         name = cell.metadata.nbgrader.grade_id.removeprefix("test_")
-        _, answers = make_class.called(
+        _, answers = classroom.called(
             next(c.source for c in tagged(learners, "check") if f"check.{name}(" in c.source)
         )
         given = ", ".join(answers)

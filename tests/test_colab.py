@@ -15,12 +15,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
-from lesson import NOTEBOOKS, build
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
-ROOT = NOTEBOOKS.parent
+from authoring import build, course
+from authoring.course import ROOT
+
 COLAB = ROOT / ".venv-colab"
 PYTHON = COLAB / "bin" / "python"
 PUBLISHED = {"repository": "ada/colour", "tag": "v1"}
@@ -80,9 +81,7 @@ def colab(tmp_path, monkeypatch):
         spec = {"argv": argv, "display_name": "Colab", "language": "python", "env": environment}
         (kernel / "kernel.json").write_text(json.dumps(spec))
         content = {"metadata": {"path": str(tmp_path)}}
-        client = NotebookClient(
-            notebook, kernel_name="colab", timeout=build.CELL_TIMEOUT, resources=content
-        )
+        client = NotebookClient(notebook, kernel_name="colab", resources=content, **build.PATIENCE)
         client.execute()
 
     return execute
@@ -98,7 +97,7 @@ def printed(cell):
 
 
 @pytest.mark.environments
-@pytest.mark.parametrize("source", build.lessons(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", course.lessons(), ids=lambda path: path.stem)
 def test_every_lesson_runs_from_its_first_cell(colab, source, wheel):
     before = installed()
     assert "course-lib" not in before

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from lesson import NOTEBOOKS, defined_in
+from lesson import defined_in
 from PIL import Image
 
 import course_lib as cl
+from authoring import course
 from course_lib import cli, environment
 from course_lib.checks import lesson_05
 from course_lib.device import pick_device
 from course_lib.inference import predict_ab
-from course_lib.models import NETWORKS
+from course_lib.models import NETWORKS, loading
 from course_lib.models import weights as weights_module
 
-PAGE = NOTEBOOKS / "common_errors.md"
+PAGE = course.NOTEBOOKS / "common_errors.md"
 OUTSIDE = "Outside the course's library"
 
 
@@ -175,13 +176,13 @@ def no_such_device(**_):
 
 @provokes("The course's weights are missing")
 def weights_missing(desk, monkeypatch, **_):
-    monkeypatch.setattr(weights_module, "data_folder", lambda: desk)
+    monkeypatch.setattr(loading, "data_folder", lambda: desk)
     return said(cl.eccv16)
 
 
 @provokes("The course's weights are not the ones that were shipped")
 def weights_changed(desk, monkeypatch, **_):
-    monkeypatch.setattr(weights_module, "data_folder", lambda: desk)
+    monkeypatch.setattr(loading, "data_folder", lambda: desk)
     (desk / "weights").mkdir()
     pointer = "version https://git-lfs.github.com/spec/v1\n"
     file = desk / "weights" / NETWORKS["eccv16"].shipped.file
@@ -331,10 +332,10 @@ def test_every_entry_says_why_and_what_to_do():
 
 def test_it_names_no_section_or_command_that_is_not_there():
     page = PAGE.read_text(encoding="utf-8")
-    makefile = (NOTEBOOKS.parent / "Makefile").read_text(encoding="utf-8")
+    makefile = (course.ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.M))
     named = set(re.findall(r"`make (?:[A-Z]+=\S+ )*([a-z0-9-]+)`", page))
     assert named and named <= targets
     for number, section in re.findall(r"Lesson (\d\d), section (\d+)", page):
-        (source,) = (NOTEBOOKS / "src").glob(f"{number}_*.py")
+        (source,) = course.LESSONS.glob(f"{number}_*.py")
         assert f"# ## {section}. " in source.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import torch
 
 from course_lib import environment
 from course_lib.environment import Finding, check_environment, main
-from course_lib.models import ECCV16, NETWORKS, save_weights, weights
+from course_lib.models import ECCV16, NETWORKS, loading, save_weights
 from course_lib.models.networks import Weights
 
 SCRIPT = Path(environment.__file__)
@@ -30,7 +30,7 @@ def shipped(tmp_path, monkeypatch):
     (tmp_path / "photos" / "scenes" / "dune.jpg").write_bytes(b"sand")
     table = f"file,sha256\nscenes/dune.jpg,{hashlib.sha256(b'sand').hexdigest()}\n"
     (tmp_path / "photos" / "photos.csv").write_text(table, encoding="utf-8")
-    monkeypatch.setattr(weights, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(loading, "data_folder", lambda: tmp_path)
     monkeypatch.setattr("course_lib.files.data_folder", lambda: tmp_path)
     return tmp_path
 

@@ -2,27 +2,28 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 
-from course_lib.baselines import MeanColour, NearestPicture
 from course_lib.bins import rebalancing_weights
-from course_lib.contact_sheet import contact_sheet
 from course_lib.data.arrays import encode_lab, square
+from course_lib.data.copies import near_copies, thumbnails
 from course_lib.data.photos import SPLITS
 from course_lib.data.prior import ab_prior
 from course_lib.data.public import PUBLIC_SETS, PublicSet
 from course_lib.data.split import only_part, part_of
 from course_lib.evaluation import (
-    HUES,
+    MeanColour,
+    NearestPicture,
+    bootstrap,
+    contact_sheet,
     format_means,
     format_table,
     from_best_to_worst,
     held_out_pictures,
     hint_results,
-    hue_counts,
-    known_to,
-    main,
+    markdown_table,
     measure,
     measure_all,
     suggestion_results,
@@ -30,9 +31,10 @@ from course_lib.evaluation import (
     summarize_hues,
     training_codes,
 )
+from course_lib.evaluation.__main__ import main
 from course_lib.image import load_image
 from course_lib.lab import rgb_to_lab, to_gray
-from course_lib.metrics import ab_error_curve, auc
+from course_lib.metrics import HUES, ab_error_curve, auc, hue_counts, rarity_of
 from course_lib.models import NETWORKS, SIGGRAPH17
 
 
@@ -58,7 +60,7 @@ def test_each_picture_has_the_area_under_its_own_curve(pictures):
         pairs = (to_gray(truth)[::-1], truth)
         gray, true = (np.moveaxis(rgb_to_lab(x)[..., 1:], -1, 0)[None] for x in pairs)
         assert found["auc_raw"][number] == pytest.approx(auc(ab_error_curve(gray, true)))
-        curve = ab_error_curve(gray, true, weights)
+        curve = ab_error_curve(gray, true, rarity_of(true, weights))
         assert found["auc_balanced"][number] == pytest.approx(auc(curve))
 
 
@@ -68,7 +70,7 @@ def test_one_picture_of_a_rare_colour_does_not_decide(pictures):
     assert found[:3].min() - found[3] > 10
     true = np.stack([np.moveaxis(rgb_to_lab(x)[..., 1:], -1, 0) for x in (*pictures, green)])
     weights = rebalancing_weights(ab_prior(), lam=0)
-    in_one_sum = auc(ab_error_curve(np.zeros_like(true), true, weights))
+    in_one_sum = auc(ab_error_curve(np.zeros_like(true), true, rarity_of(true, weights)))
     assert in_one_sum == pytest.approx(found[3], abs=1) and found.mean() > in_one_sum + 10
 
 
@@ -99,6 +101,29 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_pictures():
         assert low < mean < high
         assert high - low < (few[name][2] - few[name][1]) / 3
     assert few == summarize(figures(10))
+
+
+def test_the_interval_holds_the_true_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(100):
+        _, low, high = bootstrap(rng.normal(5, 2, 60))
+        held.append(low < 5 < high)
+    assert 88 <= sum(held) <= 99
+    _, low, high = bootstrap(rng.normal(5, 2, 60))
+    assert high - low == pytest.approx(2 * 1.96 * 2 / 60**0.5, rel=0.3)
+
+
+def test_a_ratio_weighs_pictures_by_what_they_have():
+    part, whole = np.array([1.0, 0, 0, 30]), np.array([1.0, 0, 9, 90])
+    middle, low, high = bootstrap(part, over=whole)
+    assert middle == pytest.approx(0.31) and low < middle < high <= 1
+    assert bootstrap(part[:1], over=whole[:1]) == (1, 1, 1)
+
+
+def test_a_markdown_table_has_a_line_a_row():
+    table = markdown_table([["a", "b"], ["1", "2"], ["3", "4"]])
+    assert table == "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |"
 
 
 def ab_of(*colours):
@@ -270,14 +295,34 @@ def test_small_gray_and_broken_pictures_are_not_measured(photographs):
 
 def test_copies_of_training_pictures_are_not_measured(photographs):
     pictures = held_out_pictures([photographs], "train", 4)
-    known = known_to(NearestPicture(_codes([square(p, 64) for p in pictures[:1]])).thumbnails)
-    smaller_and_darker = square(pictures[0], 100) // 2
-    assert known(pictures[0]) and known(smaller_and_darker)
-    assert not known(pictures[0][::-1]) and not known(square(data.astronaut(), 256))
+    known = thumbnails(_codes([square(pictures[0], 64)]))
     others = held_out_pictures([photographs], "train", 4, known=known)
-    expected = [picture for picture in pictures if not known(square(picture, 64))]
+    copies = near_copies(thumbnails(_codes([square(p, 64) for p in pictures])), known)
+    expected = [p for p, copy in zip(pictures, copies.tolist(), strict=True) if not copy]
     assert len(others) == 4 and 0 < len(expected) < 4
     assert all(np.array_equal(*pair) for pair in zip(others, expected, strict=False))
+
+
+def test_copies_are_told_from_other_pictures(pictures):
+    known = thumbnails(_codes(pictures))
+    darker = thumbnails(_codes([square(picture, 40) // 2 for picture in pictures]))
+    upside_down = thumbnails(_codes([picture[::-1] for picture in pictures]))
+    flat = thumbnails(_codes([np.full_like(pictures[0], 90)] * 2))
+    assert near_copies(darker, known).all()
+    assert not near_copies(upside_down, known).any()
+    assert not near_copies(known[:1], known[1:]).any()
+    assert not near_copies(flat, torch.cat([flat, known])).any()
+    mirrored = thumbnails(_codes([picture[:, ::-1] for picture in pictures[1:]]))
+    assert near_copies(mirrored, known).all()
+    assert not near_copies(mirrored, known, mirrored=False).any()
+
+
+def test_many_pictures_are_compared_a_block_at_a_time(monkeypatch):
+    monkeypatch.setattr("course_lib.data.copies._BLOCK", 7)
+    known = torch.rand(50, 256)
+    pictures = torch.rand(30, 256)
+    pictures[[2, 13, 29]] = known[[49, 0, 20]]
+    assert near_copies(pictures, known).nonzero().flatten().tolist() == [2, 13, 29]
 
 
 def test_only_some_subfolders_count(photographs):

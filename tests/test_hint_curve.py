@@ -4,7 +4,7 @@ import torch
 from skimage import data
 
 from course_lib.data.arrays import square
-from course_lib.hint_curve import PUBLISHED_PSNR, psnr_against_hints, reveal_hints
+from course_lib.evaluation import PUBLISHED_PSNR, psnr_against_hints, reveal_hints
 from course_lib.inference import colorize
 from course_lib.metrics import psnr
 from course_lib.models.siggraph17 import SIGGRAPH17
@@ -90,5 +90,8 @@ def test_the_networks_mode_is_left_as_it_was(net, pictures):
     before = {key: value.clone() for key, value in net.state_dict().items()}
     psnr_against_hints(net.train(), pictures[:1], (0, 1))
     assert net.training
+    net.model1.eval()  # a frozen block
+    psnr_against_hints(net, pictures[:1], (0, 1))
+    assert net.training and not any(module.training for module in net.model1.modules())
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
     net.eval()

@@ -9,9 +9,10 @@ import re
 
 import pytest
 import yaml
-from lesson import NOTEBOOKS, build
 
-ROOT = NOTEBOOKS.parent
+from authoring import course
+from authoring.course import ROOT
+
 FOLDER = ROOT / ".github" / "ISSUE_TEMPLATE"
 FORMS = sorted(path for path in FOLDER.glob("*.yml") if path.name != "config.yml")
 
@@ -87,5 +88,5 @@ def test_a_report_of_something_that_fails_must_bring_the_environment_check():
 def test_every_lesson_can_be_chosen(name):
     options = element(read(FOLDER / f"{name}.yml"), "lesson")["attributes"]["options"]
     numbers = [option[:2] for option in options if option[:2].isdigit()]
-    assert {path.stem[:2] for path in build.lessons()} <= set(numbers)
+    assert {path.stem[:2] for path in course.lessons()} <= set(numbers)
     assert numbers == sorted(set(numbers))

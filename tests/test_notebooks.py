@@ -7,27 +7,21 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-from lesson import NOTEBOOKS, build
 
-ROOT = NOTEBOOKS.parent
-SOURCES = build.lessons()
+from authoring import build, course
+from authoring.course import LESSONS, NOTEBOOKS, ROOT, read, tagged
+
+SOURCES = course.lessons()
 TAGS = {"setup", "exercise", "check", "hint", "answer", "assertion"} | {
     "nbval-ignore-output",
     "nbval-check-output",
     "nbval-skip",
+    "pictures-vary",
     "raises-exception",
 }
 MEGABYTES = 1.5
 
 each_lesson = pytest.mark.parametrize("name", [path.stem for path in SOURCES])
-
-
-def read(name):
-    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-
-
-def tagged(notebook, tag):
-    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
 def printed(cell):
@@ -50,7 +44,79 @@ def test_every_source_has_its_notebook_and_no_notebook_is_left_over():
 
 @each_lesson
 def test_the_committed_notebook_is_fresh(name):
-    assert build.is_fresh(build.SOURCES / f"{name}.py"), "run: make notebooks"
+    assert build.staleness(LESSONS / f"{name}.py") == "", "run: make notebooks"
+
+
+def test_learners_see_lessons_and_their_two_pages_and_nothing_else():
+    made_by_use = {"out", ".ipynb_checkpoints"}
+    pages = {course.notebook_of(path.stem).name for path in SOURCES}
+    assert {p.name for p in NOTEBOOKS.iterdir()} - made_by_use == pages | {
+        "README.md",
+        "common_errors.md",
+    }
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A course of one lesson that has just been built, whose parts a test may change."""
+    for name in ("authoring/lessons", "notebooks", "data/photos", "data/weights"):
+        (tmp_path / name).mkdir(parents=True)
+    source = tmp_path / "authoring" / "lessons" / SOURCES[0].name
+    source.write_bytes(SOURCES[0].read_bytes())
+    (tmp_path / "data" / "photos" / "photos.csv").write_text("file,sha256\n", encoding="utf-8")
+    (tmp_path / "data" / "weights" / "eccv16-course.safetensors").write_bytes(b"trained")
+    places = {
+        "ROOT": tmp_path,
+        "NOTEBOOKS": tmp_path / "notebooks",
+        "LESSONS": source.parent,
+        "DATA": tmp_path / "data",
+    }
+    for name, place in places.items():
+        monkeypatch.setattr(course, name, place)
+    notebook = build.make_notebook(source)
+    notebook.metadata[course.RECORD] = build.built_from(source)
+    nbformat.write(notebook, course.notebook_of(source.stem))
+    assert build.staleness(source) == ""
+    return source
+
+
+@pytest.mark.parametrize(
+    ("file", "addition"),
+    [
+        ("data/weights/eccv16-course.safetensors", " further"),
+        ("data/photos/photos.csv", "moss.jpg,1f\n"),
+    ],
+)
+def test_a_notebook_is_stale_when_what_it_shows_was_made_from_something_else(copy, file, addition):
+    with (course.ROOT / file).open("a", encoding="utf-8") as changed:
+        changed.write(addition)
+    assert build.staleness(copy) == f"{copy.stem} is stale: {file}"
+
+
+def test_a_notebook_is_stale_when_the_source_or_the_library_is_another(copy, monkeypatch):
+    monkeypatch.setattr(build, "__version__", "99.0")
+    assert build.staleness(copy) == f"{copy.stem} is stale: course_lib"
+    with copy.open("a", encoding="utf-8") as source:
+        source.write("\n# One word more.\n")
+    said = f"{copy.stem} is stale: authoring/lessons/{copy.name}, course_lib, its cells"
+    assert build.staleness(copy) == said
+
+
+def test_weights_of_a_network_that_is_new_make_nothing_stale(copy):
+    (course.DATA / "weights" / "another-course.safetensors").write_bytes(b"new")
+    assert build.staleness(copy) == ""
+
+
+def test_a_notebook_that_was_edited_by_hand_or_never_built_is_stale(copy):
+    notebook = course.read(copy.stem)
+    notebook.cells[-1].source += "!"
+    nbformat.write(notebook, course.notebook_of(copy.stem))
+    assert build.staleness(copy) == f"{copy.stem} is stale: its cells"
+    del notebook.metadata[course.RECORD]
+    nbformat.write(notebook, course.notebook_of(copy.stem))
+    assert "no record of what it was built from" in build.staleness(copy)
+    course.notebook_of(copy.stem).unlink()
+    assert build.staleness(copy) == f"{copy.stem} has no notebook"
 
 
 @each_lesson
@@ -66,11 +132,11 @@ def test_it_was_run_in_order_without_an_error(name):
 
 @each_lesson
 def test_it_is_small_and_holds_nothing_that_changes_from_run_to_run(name):
-    path = NOTEBOOKS / f"{name}.ipynb"
+    path = course.notebook_of(name)
     assert path.stat().st_size <= MEGABYTES * 1e6
     notebook = read(name)
     assert "widgets" not in notebook.metadata
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert set(notebook.metadata) == {"kernelspec", "language_info", course.RECORD}
     for cell in notebook.cells:
         assert set(cell.metadata.get("tags", [])) <= TAGS, cell.metadata
         assert "execution" not in cell.metadata
@@ -93,7 +159,7 @@ def test_the_first_code_cell_is_the_same_in_every_lesson_and_shows_nothing():
     for notebook in (read(path.stem) for path in SOURCES):
         first = next(cell for cell in notebook.cells if cell.cell_type == "code")
         assert tagged(notebook, "setup") == [first]
-        assert first.source == build.setup(build.published())
+        assert first.source == build.setup(course.published())
         assert first.outputs == []
 
 
@@ -144,7 +210,7 @@ def test_exercises_come_with_check_hint_and_answer(name):
     assert count >= (0 if name.startswith("00") else 3)
     for tag in ("check", "hint", "answer"):
         assert len(tagged(notebook, tag)) == count, tag
-    source = jupytext.read(build.SOURCES / f"{name}.py")
+    source = jupytext.read(LESSONS / f"{name}.py")
     for cell, solved in zip(tagged(notebook, "exercise"), tagged(source, "exercise"), strict=True):
         assert "### " not in cell.source
         assert cell.source == build.clear_solution(solved.source)
@@ -179,7 +245,7 @@ def test_every_check_is_still_to_do_for_a_learner(name):
 @pytest.mark.notebooks
 @each_lesson
 def test_the_solved_lesson_passes_every_check_in_any_folder(name, tmp_path):
-    notebook = build.make_notebook(build.SOURCES / f"{name}.py", solved=True)
+    notebook = build.make_notebook(LESSONS / f"{name}.py", solved=True)
     build.execute(notebook, tmp_path)
     checks = tagged(notebook, "check")
     assert len(checks) == len(tagged(notebook, "exercise"))

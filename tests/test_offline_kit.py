@@ -10,12 +10,11 @@ import sysconfig
 
 import nbformat
 import pytest
-from lesson import NOTEBOOKS
 
-sys.path.insert(0, str(NOTEBOOKS))
-import offline_kit
+from authoring import offline_kit
+from authoring.course import NOTEBOOKS, ROOT
 
-CONSTRAINTS = (NOTEBOOKS.parent / "constraints.txt").read_text("utf-8")
+CONSTRAINTS = (ROOT / "constraints.txt").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -37,8 +36,9 @@ def test_each_system_gets_the_locked_versions_that_hold_there(system, present, a
 
 @pytest.mark.parametrize("wrong", ["windows", "windows-2.7", "3.12", "amiga-3.12"])
 def test_a_system_that_is_none_is_named(wrong, tmp_path):
-    command = [sys.executable, NOTEBOOKS / "offline_kit.py", tmp_path / "kit", "--for", wrong]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    kit = tmp_path / "kit"
+    command = [sys.executable, "-m", "authoring.offline_kit", kit, "--for", wrong]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"{wrong} is not linux, macos or windows with a Python")
     assert not list(tmp_path.iterdir())
@@ -85,7 +85,7 @@ def without_network():
 @pytest.mark.environments
 def test_a_computer_without_a_network_is_set_up_from_the_kit_and_runs_a_lesson(tmp_path):
     kit = tmp_path / "stick" / "kit"
-    subprocess.run([sys.executable, NOTEBOOKS / "offline_kit.py", kit], check=True)
+    subprocess.run([sys.executable, "-m", "authoring.offline_kit", kit], cwd=ROOT, check=True)
     computer = tmp_path / "computer"
     shutil.copytree(kit, computer)
     shutil.rmtree(kit)

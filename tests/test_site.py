@@ -3,7 +3,6 @@
 Tests marked "environments" look at build/site; `make test-site` builds it first.
 """
 
-import importlib.util
 import json
 import re
 from html.parser import HTMLParser
@@ -13,16 +12,13 @@ import jupytext
 import nbformat
 import pytest
 import yaml
-from lesson import NOTEBOOKS, build
 
-ROOT = NOTEBOOKS.parent
-SITE = ROOT / "build" / "site"
-LESSONS = [path.stem for path in build.lessons()]
+from authoring import course, website
+from authoring.course import NOTEBOOKS, ROOT, read
+from authoring.website import SITE
+
+LESSONS = [path.stem for path in course.lessons()]
 INDEX = NOTEBOOKS / "README.md"
-
-spec = importlib.util.spec_from_file_location("build_site", NOTEBOOKS / "build_site.py")
-build_site = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(build_site)
 
 
 class Page(HTMLParser):
@@ -59,10 +55,6 @@ def site():
         pytest.fail("there is no build/site; run: make test-site")
     pages = [path for path in SITE.rglob("*.html") if "_static" not in path.parts]
     return {path.relative_to(SITE).as_posix(): Page(path) for path in pages}
-
-
-def read(name):
-    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
 def described(notebook):
@@ -124,7 +116,7 @@ def test_descriptions_of_figures_survive(site, name):
 def test_folds_and_printed_results_survive(site, name):
     cells = read(name).cells
     page = site[f"{name}.html"]
-    exercises = sum("exercise" in cell.metadata.get("tags", []) for cell in cells)
+    exercises = sum("exercise" in course.tags(cell) for cell in cells)
     assert page.folds.count("Hint") == page.folds.count("Answer") == exercises
     assert page.text.count("[todo]") >= exercises  # what the built notebook printed, not run anew
     assert "google.colab" not in page.text  # the set-up cell is of no use here
@@ -137,7 +129,7 @@ ADAS = {"repository": "ada/course", "tag": "v1"}
 
 
 def linked(text, tmp_path, where=None):
-    return build_site.with_links(text, PAGE, where, tmp_path)
+    return website.with_links(text, PAGE, where, tmp_path)
 
 
 def test_links_between_pages_stay_and_others_go_to_the_repository(tmp_path):
@@ -165,28 +157,28 @@ def test_each_of_two_figures_in_a_cell_keeps_its_description(tmp_path):
         for m in ({"alt": "one"}, {"alt": "two"})
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
-    cells = build_site.staged(notebook, PAGE, None, tmp_path).cells
+    cells = website.staged(notebook, PAGE, None, tmp_path).cells
     assert [cell.metadata["mystnb"]["image"]["alt"] for cell in cells] == ["one", "two"]
     assert [len(cell.outputs) for cell in cells] == [1, 1]
     assert cells[1].metadata["tags"] == ["remove-input"]
 
 
 def test_the_site_is_at_home_where_it_is_told_or_else_published(tmp_path, monkeypatch):
-    monkeypatch.setattr(build_site, "PUBLISHED", tmp_path / "published.json")
-    assert build_site.home() is None
-    build_site.PUBLISHED.write_text(json.dumps(ADAS), encoding="utf-8")
-    assert build_site.home() == ADAS
-    assert build_site.home("bob/fork") == {"repository": "bob/fork", "tag": "main"}
+    monkeypatch.setattr(course, "PUBLISHED", tmp_path / "published.json")
+    assert website.home() is None
+    course.PUBLISHED.write_text(json.dumps(ADAS), encoding="utf-8")
+    assert website.home() == ADAS
+    assert website.home("bob/fork") == {"repository": "bob/fork", "tag": "main"}
 
 
 @pytest.mark.parametrize("where", [None, ADAS])
 def test_only_a_named_repository_is_linked_to(tmp_path, monkeypatch, where):
     script = tmp_path / "tex-svg-full.js"
     script.touch()
-    monkeypatch.setattr(build_site, "mathjax", lambda: script)
+    monkeypatch.setattr(website, "mathjax", lambda: script)
     folder = tmp_path / "source"
     folder.mkdir()
-    build_site.stage(folder, where)
+    website.stage(folder, where)
     config = yaml.safe_load((folder / "_config.yml").read_text(encoding="utf-8"))
     buttons = {"repository", "launch_buttons"} & config.keys()
     assert buttons == ({"repository", "launch_buttons"} if where else set())
@@ -200,7 +192,7 @@ def test_only_a_named_repository_is_linked_to(tmp_path, monkeypatch, where):
 
 
 def markdown(name):
-    cells = jupytext.read(build.SOURCES / f"{name}.py").cells
+    cells = jupytext.read(course.LESSONS / f"{name}.py").cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
@@ -265,8 +257,8 @@ def test_links_of_the_help_pages_lead_somewhere(page):
 def test_the_learners_environment_is_spared_what_the_site_needs():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert "jupyter-book" not in project and "sphinx" not in project
-    requirements = (NOTEBOOKS / "site" / "requirements.txt").read_text(encoding="utf-8")
-    lock = (NOTEBOOKS / "site" / "constraints.txt").read_text(encoding="utf-8")
+    requirements = (website.SETTINGS / "requirements.txt").read_text(encoding="utf-8")
+    lock = (website.SETTINGS / "constraints.txt").read_text(encoding="utf-8")
     named = re.findall(r"^([a-z][\w-]*)[>=]", requirements, re.M)
     assert named
     for name in named:

@@ -3,28 +3,19 @@
 Tests marked "environments" look at build/slides; `make test-site` makes them first.
 """
 
-import importlib.util
 import re
 from functools import cache
 from html.parser import HTMLParser
 
-import nbformat
 import pytest
-from lesson import NOTEBOOKS, build
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-LESSONS = [path.stem for path in build.lessons()]
-DECKS = NOTEBOOKS.parent / "build" / "slides"
+from authoring import course, slides
+from authoring.course import read
 
-spec = importlib.util.spec_from_file_location("slides", NOTEBOOKS / "slides.py")
-slides = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(slides)
+LESSONS = [path.stem for path in course.lessons()]
 
 each_lesson = pytest.mark.parametrize("name", LESSONS)
-
-
-def read(name):
-    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
 @cache
@@ -202,7 +193,7 @@ class Deck(HTMLParser):
 @pytest.mark.environments
 @each_lesson
 def test_the_deck_is_one_file_that_needs_no_network(name):
-    path = DECKS / f"{name}.html"
+    path = slides.SLIDES / f"{name}.html"
     assert path.is_file(), "run: make test-site"
     made = flat(made_of(name))
     page = Deck(path)

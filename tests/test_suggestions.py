@@ -7,8 +7,9 @@ from torch import nn
 from course_lib.bins import ab_bins, ab_grid
 from course_lib.data.arrays import square
 from course_lib.data.prior import ab_prior
+from course_lib.evaluation import suggestion_errors
+from course_lib.evaluation.suggestions import prior_logits
 from course_lib.lab import rgb_to_lab
-from course_lib.suggestions import prior_logits, suggestion_errors
 
 RED = (180, 40, 30)
 
@@ -44,8 +45,9 @@ def test_the_prior_stands_where_its_bins_are():
 def test_a_head_that_knows_beats_its_own_gray_answer_and_the_prior():
     red = np.full((40, 40, 3), RED, np.uint8)
     net = Sure(RED).train()
+    net.frozen = nn.Dropout().eval()
     errors = suggestion_errors(net, [red], places=5)
-    assert net.training, "it is left as it was"
+    assert net.training and not net.frozen.training, "it is left as it was"
     chroma = np.hypot(*rgb_to_lab(red[:1, :1])[0, 0, 1:])
     assert errors["single answer"][0] == pytest.approx(chroma, abs=0.5)
     # the grid has a cell every 10 units

@@ -19,6 +19,7 @@ from course_lib.models import (
     WeightsError,
     find_weights,
     load_into,
+    loading,
     read_weights,
     save_weights,
     weights,
@@ -210,7 +211,8 @@ def test_weights_of_something_else_are_refused(tmp_path):
 
 
 def test_a_width_that_contradicts_the_file_is_refused(saved):
-    assert "width 0.03, not 0.5; leave the width out" in refusal(saved, width=0.5)
+    message = refusal(saved, width=0.5)
+    assert "the call says width 0.5, but its tensors have 0.0293; leave the width out" in message
     assert cl.eccv16(weights=saved, width=0.03).width == 0.03
     changed(saved, lambda state: None, {"width": "1.0"})
     assert "its header says width 1, but its tensors have" in refusal(saved)
@@ -327,7 +329,7 @@ def shipped(tmp_path, monkeypatch):
     folder = tmp_path / "shipped"
     (folder / "weights").mkdir(parents=True)
     path = folder / "weights" / "tiny.safetensors"
-    monkeypatch.setattr(weights, "data_folder", lambda: folder)
+    monkeypatch.setattr(loading, "data_folder", lambda: folder)
     entry = Weights(path.name, save_weights(path, ECCV16(0.03)))
     monkeypatch.setitem(NETWORKS, "eccv16", replace(NETWORKS["eccv16"], shipped=entry))
     return path

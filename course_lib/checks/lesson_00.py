@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from course_lib.checks.report import Todo, TryAgain, check, expect, expect_close
+from course_lib.checks.answers import ask, choose, expect_close
+from course_lib.checks.report import Todo, TryAgain, check, expect
 from course_lib.data.photos import photos
 
 
@@ -24,14 +25,11 @@ def my_photo(name):
 @check
 def from_colour(prediction):
     """Whether the learner knows that the network sees lightness only."""
+    answer = choose(prediction, ("A", "B", "C"))
     expect(
-        isinstance(prediction, str) and prediction.strip().upper() in ("A", "B", "C"),
-        f'answer "A", "B" or "C", in quotes; got {prediction!r}.',
-    )
-    expect(
-        prediction.strip().upper() == "B",
-        f"{prediction.strip().upper()} is not what happens. Run the cell below and compare the "
-        "two pictures; then ask what the network was given.",
+        answer == "B",
+        f"{answer} is not what happens. Run the cell below and compare the two pictures; then ask "
+        "what the network was given.",
     )
     return "B: only the lightness goes in, so the network cannot peek."
 
@@ -58,7 +56,7 @@ def mean_difference(function):
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 256, (2, 6, 7, 3), dtype=np.uint8)
     expect_close(
-        function(one, other),
+        ask(function, one, other),
         np.abs(one.astype(float) - other).mean(),
         "the mean absolute difference of two random pictures",
         1e-3,

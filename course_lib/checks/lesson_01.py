@@ -4,7 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.checks.report import Todo, TryAgain, check, expect, expect_array, expect_close
+from course_lib.checks.answers import (
+    ask,
+    expect_array,
+    expect_close,
+    expect_number,
+    expect_two,
+    quoted,
+    recognise,
+)
+from course_lib.checks.report import Todo, TryAgain, check, expect
 from course_lib.lab import rgb_to_lab
 from course_lib.metrics import psnr as library_psnr
 
@@ -24,22 +33,17 @@ def best_constant(function):
     best = {"squared": colours.mean(axis=0), "absolute": np.median(colours, axis=0)}
     for loss, other in (("squared", "absolute"), ("absolute", "squared")):
         what = f'the best constant by "{loss}" error'
-        guess = expect_array(function(colours.copy(), loss), (2,), what)
+        guess = expect_array(ask(function, colours, loss), (2,), what)
         cost, least = _cost(colours, guess, loss), _cost(colours, best[loss], loss)
-        if cost <= least * 1.001:
-            continue
+        mistakes = [
+            (best[other], f"That colour is best by {other} error."),
+            (best[loss][::-1], "a and b have changed places. Column 0 is a, column 1 is b."),
+        ]
+        hint = "Try some constants by hand: in which direction does the cost fall?"
         expect(
-            np.abs(guess - best[other]).max() > 1e-6,
-            f"{what}: that colour is best by {other} error. Its {loss} error is {cost:.1f}; "
-            f"{least:.1f} is possible.",
-        )
-        expect(
-            np.abs(guess[::-1] - best[loss]).max() > 1e-6,
-            f"{what}: a and b have changed places. Column 0 is a, column 1 is b.",
-        )
-        raise TryAgain(
-            f"{what}: yours costs {cost:.1f}, and {least:.1f} is possible. Try some constants by "
-            "hand: in which direction does the cost fall?"
+            cost <= least * 1.001,
+            f"{what}: yours costs {cost:.1f}, and {least:.1f} is possible. "
+            + (recognise(guess, mistakes, 1e-6) or hint),
         )
     return "the mean for squared errors, the median for absolute ones."
 
@@ -72,17 +76,13 @@ def make_loaders(function):
     """Whether the two loaders keep apart what is apart, and only training is shuffled."""
     training, validation = _flat_pictures(20, 13), _flat_pictures(160, 6)
     names = [_epoch(_pairs(pictures), "pairs") for pictures in (training, validation)]
-    loaders = function(list(training), list(validation), 4)
-    expect(loaders is not None, "the loaders are None: does your function end in return?")
-    expect(
-        isinstance(loaders, list | tuple) and len(loaders) == 2,
-        "expected two loaders, one for training and one for validation.",
+    loaders = expect_two(
+        ask(function, training, validation, 4),
+        "two loaders, one for training and one for validation",
     )
-    state = torch.get_rng_state()
     torch.manual_seed(0)
     first, second, third = (_epoch(loaders[0], "the training loader") for _ in range(3))
     held_out = [_epoch(loaders[1], "the validation loader") for _ in range(3)]
-    torch.set_rng_state(state)
     everything = names[0] + names[1]
     if first == second == everything and held_out[0] == everything:
         raise Todo("both bugs are still there: how many pictures does each loader hold?")
@@ -149,7 +149,7 @@ def level_colours(function):
 
     level = np.rint(L).astype(int)
     truth = table(level)
-    got = function(L.copy(), ab.copy())
+    got = ask(function, L, ab)
     what = "the table"
     if isinstance(got, np.ndarray) and got.shape == (101, 2) and np.isnan(got).any():
         raise TryAgain(
@@ -157,26 +157,22 @@ def level_colours(function):
             "Where a level has no pixel, the answer is (0, 0)."
         )
     values = expect_array(got, (101, 2), what)
-    if np.abs(values - truth).max() > 0.01:
-        count = np.maximum(np.bincount(level, minlength=101), 1)[:, None]
-        expect(
-            np.abs(values - truth * count).max() > 1,
-            "those are the sums of each level; divide by the number of its pixels.",
-        )
-        expect(
-            np.abs(values[:, ::-1] - truth).max() > 0.01,
-            "a and b have changed places: column 0 is a, column 1 is b.",
-        )
-        expect(
-            np.abs(values - table(L.astype(int))).max() > 0.01,
+    count = np.bincount(level, minlength=101)[:, None]
+    mistakes = [
+        (truth * count, "those are the sums of each level; divide by the number of its pixels."),
+        (truth[:, ::-1], "a and b have changed places: column 0 is a, column 1 is b."),
+        (
+            table(L.astype(int)),
             "level k holds the pixels from k to k + 1: astype(int) cuts off. Round with np.rint.",
-        )
-        expect(
-            np.ptp(values, axis=0).max() > 0.01,
+        ),
+        (
+            np.tile(values[0], (101, 1)),
             "all rows are the same: that is the mean over all levels.",
-        )
-        # float16 and float32 sums round, which is no mistake of thought
-        expect_close(values, truth, what, 0.01, "Row k is the mean ab where np.rint(L) == k.")
+        ),
+    ]
+    # float16 and float32 sums round, which is no mistake of thought
+    hint = "Row k is the mean ab where np.rint(L) == k."
+    expect_close(values, truth, what, 0.01, hint, mistakes)
     return "a colour for each gray level, and (0, 0) where there is none."
 
 
@@ -188,40 +184,41 @@ def psnr(function):
     noise = rng.normal(0, 15, truth.shape) * np.array([0.3, 1, 2])
     rgb = np.clip(truth + noise, 0, 255).astype(np.uint8)
     expected = library_psnr(rgb, truth)
-    got = function(rgb.copy(), truth.copy())
-    value = float(expect_array(got, (), "PSNR"))
-    came = f"expected {expected:.2f} dB, got {value:.2f}"
-    if abs(value - expected) > 1e-3:
-        wrapped = 10 * np.log10(255**2 / np.mean((rgb - truth).astype(float) ** 2))
-        overflowed = 10 * np.log10(255**2 / np.mean((rgb - truth) ** 2))
-        expect(
-            min(abs(value - wrapped), abs(value - overflowed)) > 1e-3,
-            f"{came}. In 8 bits 10 - 20 is 246: make the pictures float before you subtract.",
-        )
-        difference = rgb.astype(float) - truth
-        per_channel = 10 * np.log10(255**2 / (difference**2).mean(axis=(0, 1)))
-        mse = np.mean(difference**2)
-        for wrong, why in {
-            -expected: "the sign is turned: 255 ** 2 stands above, the error below.",
-            2 * expected: "the factor is 10 for a squared error, 20 for its root.",
-            expected / 2: "the factor is 10 for a squared error, 20 for its root.",
-            expected * np.log(10): "that is a natural logarithm; use np.log10.",
-            per_channel.mean(): "that is the mean of three PSNRs. Take one mean over all pixels "
-            "and channels first.",
-            10 * np.log10(255 / mse): "the peak 255 is squared, as the error is.",
-            10 * np.log10(1 / mse): "for 8-bit pictures the peak is 255, not 1.",
-            10 * np.log10(255**2 / (difference**2).sum()): "that is a sum; take the mean of the "
-            "squared differences.",
-            20 * np.log10(255 / np.abs(difference).mean()): "that is the absolute error; square "
-            "the differences.",
-            float(mse): "that is the MSE; it still has to go into the formula.",
-        }.items():
-            expect(
-                abs(value - wrong) > 1e-3, f"expected {expected:.2f} dB, got {value:.2f}: {why}"
-            )
-        raise TryAgain(f"expected {expected:.2f} dB, got {value:.2f}.")
+    difference = rgb.astype(float) - truth
+    mse = np.mean(difference**2)
+
+    def decibels(ratio):
+        return 10 * np.log10(ratio)
+
+    in_8_bits = "in 8 bits 10 - 20 is 246: make the pictures float before you subtract."
+    factor = "the factor is 10 for a squared error, 20 for its root."
+    mistakes = [
+        (decibels(255**2 / np.mean((rgb - truth).astype(float) ** 2)), in_8_bits),
+        (decibels(255**2 / np.mean((rgb - truth) ** 2)), in_8_bits),
+        (-expected, "the sign is turned: 255 ** 2 stands above, the error below."),
+        (2 * expected, factor),
+        (expected / 2, factor),
+        (expected * np.log(10), "that is a natural logarithm; use np.log10."),
+        (
+            decibels(255**2 / (difference**2).mean(axis=(0, 1))).mean(),
+            "that is the mean of three PSNRs. Take one mean over all pixels and channels first.",
+        ),
+        (decibels(255 / mse), "the peak 255 is squared, as the error is."),
+        (decibels(1 / mse), "for 8-bit pictures the peak is 255, not 1."),
+        (
+            decibels(255**2 / (difference**2).sum()),
+            "that is a sum; take the mean of the squared differences.",
+        ),
+        (
+            2 * decibels(255 / np.abs(difference).mean()),
+            "that is the absolute error; square the differences.",
+        ),
+        (mse, "that is the MSE; it still has to go into the formula."),
+    ]
+    value = expect_number(ask(function, rgb, truth), "PSNR")
+    expect_close(value, expected, "PSNR in dB", 1e-3, "", mistakes)
     with np.errstate(divide="ignore"):
-        same = function(truth.copy(), truth.copy())
+        same = ask(function, truth, truth)
     expect(
         same is not None and np.isposinf(same),
         f"two equal pictures: expected infinity, got {same}. There the error is 0.",
@@ -235,7 +232,7 @@ def best_first(order):
     names = ("gray", "blue", "blurred")
     expect(
         isinstance(order, list | tuple) and sorted(map(str, order)) == sorted(names),
-        f"answer with a list of {', '.join(map(repr, names))}, best PSNR first; got {order!r}.",
+        f"answer with a list of {quoted(names, 'and')}, best PSNR first; got {order!r}.",
     )
     expect(
         order[-1] != "blurred",

@@ -4,10 +4,17 @@ import numpy as np
 import torch
 from scipy.spatial import ConvexHull
 from skimage.color import rgb2lab, rgb2xyz, xyz2lab
-from torch import Tensor
 
 from course_lib.bins import STEP, ab_grid
-from course_lib.checks.report import Todo, TryAgain, check, expect, expect_array, expect_close
+from course_lib.checks.answers import (
+    ask,
+    choose,
+    expect_array,
+    expect_close,
+    expect_tensor,
+    recognise,
+)
+from course_lib.checks.report import Todo, TryAgain, check, expect
 from course_lib.lab import WHITE, XYZ_FROM_RGB, denormalize_lab
 
 
@@ -19,33 +26,26 @@ def _values() -> np.ndarray:
     return values
 
 
+def _power(values: np.ndarray) -> np.ndarray:
+    return ((values + 0.055) / 1.055) ** 2.4
+
+
 def _curve_undone(values: np.ndarray) -> np.ndarray:
-    return np.where(values > 0.04045, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
-
-
-def _reject(got: np.ndarray, mistakes: dict[str, np.ndarray], tolerance: float) -> None:
-    """Raise `TryAgain` with the message of the mistake that gives just this result."""
-    for message, wrong in mistakes.items():
-        if wrong.shape == got.shape and np.abs(got - wrong).max() < tolerance:
-            raise TryAgain(message)
+    return np.where(values > 0.04045, _power(values), values / 12.92)
 
 
 @check
 def mixed(prediction):
     """Whether the learner knows that pixel values are not amounts of light."""
-    choices = (64, 128, 188, 230)
+    answer = choose(prediction, (64, 128, 188, 230))
     expect(
-        prediction in choices,
-        f"answer with one of the numbers {', '.join(map(str, choices))}; got {prediction!r}.",
-    )
-    expect(
-        prediction != 128,
+        answer != 128,
         "128 is the mean of the pixel values. What melts together is light, and values are not "
         "amounts of light. Run the next cell.",
     )
     expect(
-        prediction == 188,
-        f"{prediction} is too {'dark' if prediction < 188 else 'light'}. Run the next cell.",
+        answer == 188,
+        f"{answer} is too {'dark' if answer < 188 else 'light'}. Run the next cell.",
     )
     return "188: half of the light is nearly three quarters of the way up."
 
@@ -55,36 +55,31 @@ def linear_light(function):
     """Whether sRGB's curve is undone, with its straight piece."""
     values = _values()
     truth = _curve_undone(values)
-    got = expect_array(function(values.copy()), values.shape, "the light").astype(float)
-    _reject(
-        got,
-        {
+    forward = 1.055 * np.maximum(values, 1e-9) ** (1 / 2.4) - 0.055
+    mistakes = [
+        (
+            values**2.2,
             "that is the power 2.2, which is only near the curve. Use the two pieces of the "
-            "standard, with 0.055, 1.055 and 2.4.": values**2.2,
-            "right for bright values. Up to 0.04045 the curve is a straight line, "
-            "value / 12.92; use np.where.": ((values + 0.055) / 1.055) ** 2.4,
-            "the two pieces have changed places: the straight one is for values up to "
-            "0.04045.": np.where(
-                values > 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
-            ),
-            "that goes from light to values. Undo the curve: values come in, light goes "
-            "out.": np.where(
-                values > 0.0031308,
-                1.055 * np.maximum(values, 1e-9) ** (1 / 2.4) - 0.055,
-                12.92 * values,
-            ),
-            "these are the values themselves; nothing was undone.": values,
-            "light is 0..1 here; leave out the factor 255.": truth * 255,
-        },
-        1e-6,
-    )
-    expect_close(
-        got,
-        truth,
-        "the light",
-        1e-6,
-        "Above 0.04045 it is ((value + 0.055) / 1.055) ** 2.4; mind the brackets.",
-    )
+            "standard, with 0.055, 1.055 and 2.4.",
+        ),
+        (
+            _power(values),
+            "right for bright values. Up to 0.04045 the curve is a straight line, value / 12.92; "
+            "use np.where.",
+        ),
+        (
+            np.where(values > 0.04045, values / 12.92, _power(values)),
+            "the two pieces have changed places: the straight one is for values up to 0.04045.",
+        ),
+        (
+            np.where(values > 0.0031308, forward, 12.92 * values),
+            "that goes from light to values. Undo the curve: values come in, light goes out.",
+        ),
+        (values, "these are the values themselves; nothing was undone."),
+        (truth * 255, "light is 0..1 here; leave out the factor 255."),
+    ]
+    hint = "Above 0.04045 it is ((value + 0.055) / 1.055) ** 2.4; mind the brackets."
+    expect_close(ask(function, values), truth, "the light", 1e-6, hint, mistakes)
     return "the curve is undone, in the shadows too."
 
 
@@ -94,19 +89,18 @@ def xyz_from_light(function):
     light = _curve_undone(_values())
     matrix = np.array(XYZ_FROM_RGB)
     truth = light @ matrix.T
-    got = expect_array(function(light.copy()), light.shape, "XYZ").astype(float)
-    _reject(
-        got,
-        {
+    mistakes = [
+        (
+            light @ matrix,
             "the matrix is transposed: its columns belong to red, green and blue, its rows to X, "
-            "Y and Z. For pixels as rows it is light @ M.T.": light @ matrix,
-            "the input is light already; leave the curve to exercise 2.": rgb2xyz(light),
-            "do not divide by white here; that is the first step of Lab.": truth / WHITE,
-            "that is the way back: no inverse here.": light @ np.linalg.inv(matrix).T,
-        },
-        1e-6,
-    )
-    expect_close(got, truth, "XYZ", 1e-6, "Every pixel, as a column, is multiplied by M.")
+            "Y and Z. For pixels as rows it is light @ M.T.",
+        ),
+        (rgb2xyz(light), "the input is light already; leave the curve to exercise 2."),
+        (truth / WHITE, "do not divide by white here; that is the first step of Lab."),
+        (light @ np.linalg.inv(matrix).T, "that is the way back: no inverse here."),
+    ]
+    hint = "Every pixel, as a column, is multiplied by M."
+    expect_close(ask(function, light), truth, "XYZ", 1e-6, hint, mistakes)
     return "with exercise 2 this is scikit-image's rgb2xyz."
 
 
@@ -124,33 +118,31 @@ def lab_from_xyz(function):
     """Whether XYZ becomes Lab: white, root, straight piece, opponents."""
     xyz = rgb2xyz(_values())
     truth = xyz2lab(xyz)
-    got = expect_array(function(xyz.copy()), xyz.shape, "Lab").astype(float)
     signs = {"a": (1, -1, 1), "b": (1, 1, -1), "a and b": (1, -1, -1)}
-    _reject(
-        got,
-        {
+    mistakes = [
+        (
+            _lab(xyz, white=(1, 1, 1)),
             "divide X, Y and Z by those of white (cl.lab.WHITE) first; without that gray is not "
-            "a = b = 0.": _lab(xyz, white=(1, 1, 1)),
-            "L is 16 too high everywhere: subtract 16, so that black is 0.": _lab(xyz, sixteen=0),
-            "right for bright colours. Up to a ratio of 0.008856 f is straight: "
-            "7.787 t + 16/116, not the cube root.": _lab(xyz, straight=False),
-            "a and b have changed places: a is 500 (f(X) - f(Y)).": truth[..., [0, 2, 1]],
-            "these are the numbers divided by 100; L runs from 0 to 100.": truth / 100,
-            **{
-                f"the sign of {name} is turned: a is f(X) less f(Y), b is f(Y) less f(Z).": truth
-                * sign
-                for name, sign in signs.items()
-            },
-        },
-        1e-2,
-    )
-    expect_close(
-        got,
-        truth,
-        "Lab",
-        1e-2,
-        "The last index says which: 0 is L, 1 is a, 2 is b. Compare that line with the formula.",
-    )
+            "a = b = 0.",
+        ),
+        (_lab(xyz, sixteen=0), "L is 16 too high everywhere: subtract 16, so that black is 0."),
+        (
+            _lab(xyz, straight=False),
+            "right for bright colours. Up to a ratio of 0.008856 f is straight: 7.787 t + 16/116, "
+            "not the cube root.",
+        ),
+        (truth[..., [0, 2, 1]], "a and b have changed places: a is 500 (f(X) - f(Y))."),
+        (truth / 100, "these are the numbers divided by 100; L runs from 0 to 100."),
+    ]
+    mistakes += [
+        (
+            truth * sign,
+            f"the sign of {name} is turned: a is f(X) less f(Y), b is f(Y) less f(Z).",
+        )
+        for name, sign in signs.items()
+    ]
+    hint = "The last index says which: 0 is L, 1 is a, 2 is b. Compare that line with the formula."
+    expect_close(ask(function, xyz), truth, "Lab", 1e-2, hint, mistakes)
     return "equal to scikit-image's xyz2lab."
 
 
@@ -161,28 +153,20 @@ def from_network(function):
     scaled = torch.rand(2, 3, 4, 5, generator=generator) * 2 - 1
     scaled[:, 0] /= 2
     truth = denormalize_lab(scaled, "zhang").numpy()
-    out = function(scaled.clone())
-    expect(
-        isinstance(out, Tensor),
-        f"expected a tensor, got {type(out).__name__}: the input is one too.",
-    )
-    got = expect_array(out, truth.shape, "Lab").astype(float)
+    got = expect_array(expect_tensor(ask(function, scaled), "Lab"), truth.shape, "Lab")
     ab_is_right = np.abs(got[:, 1:] - truth[:, 1:]).max() < 1e-3
     x = scaled[:, 0].numpy()
     if ab_is_right and np.abs(got[:, 0] - (x + 1) * 50).max() < 1e-3:
         raise Todo("the bug is still there: which L comes out for L = 100?")
     expect(ab_is_right, "a and b were right: multiply them by 110. Look at L.")
-    _reject(
-        got[:, 0],
-        {
-            "L lacks its 50: undo the division first, then add 50.": x * 100,
-            "undo the last step first: multiply by 100, then add 50.": (x + 50) * 100,
-            "L is in 0..1; the docstring asks for 0..100.": x + 0.5,
-            "L is scaled twice as far as it should be: ECCV16 divides by 100.": x * 200 + 50,
-        },
-        1e-3,
-    )
-    expect_close(got, truth, "Lab", 1e-3, "L was scaled by (L - 50) / 100; solve that for L.")
+    mistakes = [
+        (x * 100, "L lacks its 50: undo the division first, then add 50."),
+        ((x + 50) * 100, "undo the last step first: multiply by 100, then add 50."),
+        (x + 0.5, "L is in 0..1; the docstring asks for 0..100."),
+        (x * 200 + 50, "L is scaled twice as far as it should be: ECCV16 divides by 100."),
+    ]
+    hint = "L was scaled by (L - 50) / 100; solve that for L."
+    expect_close(got[:, 0], truth[:, 0], "L", 1e-3, hint, mistakes)
     return "there and back again."
 
 
@@ -196,56 +180,48 @@ def near_hull(function):
     points = ab_grid().astype(np.float64)
     distance = points @ normals.T + offsets.T
     reach = STEP * np.abs(normals).sum(axis=1)
+    truth = (distance < reach).all(axis=1)
 
-    answer = function(points.copy(), normals.copy(), offsets.copy())
+    answer = ask(function, points, normals, offsets)
     if np.shape(answer)[-1:] == (2,):
         raise TryAgain("these are points. Return True or False for each of the points given.")
     got = expect_array(answer, (len(points),), "the bins")
     expect(got.dtype == bool, f"expected True or False for each point, got {got.dtype} values.")
-    _reject(
-        got.astype(float),
-        {
-            "these are the points inside of the hull, rule 2. Allow less than one step outside.": (
-                distance <= 0
-            )
-            .all(axis=1)
-            .astype(float),
-            "that measures the distance as the crow flies, so the corners of the square are "
-            "lost. The square reaches step * (|Na| + |Nb|) toward an edge.": (distance < STEP)
-            .all(axis=1)
-            .astype(float),
-            "that is half of a step: the square goes a whole step to each side.": (
-                distance < reach / 2
-            )
-            .all(axis=1)
-            .astype(float),
-            "one edge is not enough: the condition must hold for every edge. Use .all(axis=1).": (
-                distance < reach
-            )
-            .any(axis=1)
-            .astype(float),
+    mistakes = [
+        (
+            (distance <= 0).all(axis=1),
+            "these are the points inside of the hull, rule 2. Allow less than one step outside.",
+        ),
+        (
+            (distance < STEP).all(axis=1),
+            "that measures the distance as the crow flies, so the corners of the square are lost. "
+            "The square reaches step * (|Na| + |Nb|) toward an edge.",
+        ),
+        (
+            (distance < reach / 2).all(axis=1),
+            "that is half of a step: the square goes a whole step to each side.",
+        ),
+        (
+            (distance < reach).any(axis=1),
+            "one edge is not enough: the condition must hold for every edge. Use .all(axis=1).",
+        ),
+        (
+            (distance < STEP * normals.sum(axis=1)).all(axis=1),
             "take |Na| + |Nb|, of the absolute values; without them the square reaches less far "
-            "toward edges that look left or down.": (distance < STEP * normals.sum(axis=1))
-            .all(axis=1)
-            .astype(float),
-            "the offsets are missing or have the wrong sign: the distance is N.g + c.": (
-                points @ normals.T - offsets.T < reach
-            )
-            .all(axis=1)
-            .astype(float),
-            "these are the points that are no bins: turn the condition round.": (
-                ~(distance < reach).all(axis=1)
-            ).astype(float),
-        },
-        1e-9,
-    )
-    truth = (distance < reach).all(axis=1)
+            "toward edges that look left or down.",
+        ),
+        (
+            (points @ normals.T - offsets.T < reach).all(axis=1),
+            "the offsets are missing or have the wrong sign: the distance is N.g + c.",
+        ),
+        (~truth, "these are the points that are no bins: turn the condition round."),
+    ]
+    hint = "keep g where N.g + c < step * (|Na| + |Nb|) for every edge."
     expect(
         np.array_equal(got, truth),
-        f"expected {truth.sum()} points, got {got.sum()}. Keep g where "
-        "N.g + c < step * (|Na| + |Nb|) for every edge.",
+        f"expected {truth.sum()} points, got {got.sum()}: {recognise(got, mistakes, 0) or hint}",
     )
-    other = function(points[::-1].copy(), normals, offsets, 4)
+    other = ask(function, points[::-1], normals, offsets, 4)
     small = (distance < 0.4 * reach).all(axis=1)[::-1]
     expect(
         np.array_equal(other, small),

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib.checks.report import Todo, TryAgain, check, expect, expect_array, expect_close
+from course_lib.checks.answers import ask, expect_array, expect_close, expect_two, recognise
+from course_lib.checks.report import Todo, check, expect
 from course_lib.hints import hint_tensors
 from course_lib.lab import rgb_to_lab, to_gray
 from course_lib.metrics import psnr
@@ -46,38 +47,23 @@ def decode(function):
         x = net.model10(net.model10up(x) + across_1 * net.model1short10(maps[0]))
         return net.model_out(x).numpy()
 
+    def across(name, map_name, up):
+        return f"add net.{name}({map_name}) to what {up} returns"
+
+    middle = across("model2short9", "conv2_2", "model9up")
+    highest = across("model1short10", "conv1_2", "model10up")
     truth = answer() * 110
-    out = function(net, *(x.clone() for x in maps))
-    values = expect_array(out, truth.shape, "ab")
-
-    def alike(other):
-        return np.allclose(values, other, atol=1e-2)
-
-    expect(
-        not np.allclose(values, truth / 110, atol=1e-3),
-        "those are numbers in -1..1, as tanh gives them; times 110 they are a and b.",
-    )
-    expect(
-        not alike(answer(0, 0) * 110),
-        "neither shortcut is used. Add net.model2short9(conv2_2) to what model9up returns, and "
-        "net.model1short10(conv1_2) to what model10up returns.",
-    )
-    expect(
-        not alike(answer(across_1=0) * 110),
-        "the highest shortcut is missing: add net.model1short10(conv1_2) to what model10up "
-        "returns.",
-    )
-    expect(
-        not alike(answer(across_2=0) * 110),
-        "the middle shortcut is missing: add net.model2short9(conv2_2) to what model9up returns.",
-    )
-    expect_close(
-        values,
-        truth,
-        "ab",
-        1e-2,
-        "Each step is block(up(below) + shortcut(across)): add first, then the block.",
-    )
+    mistakes = [
+        (
+            truth / 110,
+            "those are numbers in -1..1, as tanh gives them; times 110 they are a and b.",
+        ),
+        (answer(0, 0) * 110, f"neither shortcut is used: {middle}, and {highest}."),
+        (answer(across_1=0) * 110, f"the highest shortcut is missing: {highest}."),
+        (answer(across_2=0) * 110, f"the middle shortcut is missing: {middle}."),
+    ]
+    hint = "Each step is block(up(below) + shortcut(across)): add first, then the block."
+    expect_close(ask(function, net, *maps), truth, "ab", 1e-2, hint, mistakes)
     return "added size by size, and in Lab units."
 
 
@@ -89,18 +75,14 @@ _HINTS = [
 ]
 #: The two axes are scaled differently, so that exchanging them shows.
 _PHOTO, _SIZE = (400, 800), (64, 96)
+_TENSORS = "two tensors, hint_ab and mask"
 
 
 @check
 def to_tensors(function):
     """Whether hints land in the right place, in Lab, with a mask."""
     true_ab, true_mask = (x.numpy() for x in hint_tensors(_HINTS, _PHOTO, _SIZE))
-    out = function(list(_HINTS), _PHOTO, _SIZE)
-    expect(out is not None, "the function returned None: does it end in return?")
-    expect(
-        isinstance(out, tuple | list) and len(out) == 2,
-        "return two tensors: hint_ab, mask.",
-    )
+    out = expect_two(ask(function, _HINTS, _PHOTO, _SIZE), _TENSORS)
     ab = expect_array(out[0], true_ab.shape, "hint_ab")
     mask = expect_array(out[1], true_mask.shape, "the mask")
     _expect_places(mask, true_mask)
@@ -125,44 +107,47 @@ def _expect_places(mask: np.ndarray, truth: np.ndarray) -> None:
     down, across = _SIZE[0] / _PHOTO[0], _SIZE[1] / _PHOTO[1]
     clicked = [(row + 0.5, column + 0.5) for row, column, _ in _HINTS]
     exchanged = "rows and columns are exchanged: rows go with heights, columns with widths."
-    mistakes = {
-        "the places are not rescaled: rows and columns count the photograph's pixels. Multiply "
-        "by size and divide by photo_size.": [clicked],
-        exchanged: [
-            [(c * down, r * across) for r, c in clicked],
-            [(c * across, r * down) for r, c in clicked],
-        ],
-        "the two scales are exchanged: index 0 of size and photo_size is the height and goes with "
-        "rows.": [[(r * across, c * down) for r, c in clicked]],
-    }
-    for message, placings in mistakes.items():
-        for places in placings:
-            expect(not np.array_equal(mask, _mask_at(places)), message)
-    if not np.array_equal(mask, truth):
-        raise TryAgain(
-            f"the mask: expected {int(truth.sum())} pixels set, got {int(mask.sum())}, "
-            f"{int((mask * truth).sum())} of them in the right place. The place is "
-            "int((row + 0.5) * size[0] / photo_size[0]), and the square begins patch // 2 before "
-            "it."
-        )
+    mistakes = [
+        (
+            clicked,
+            "the places are not rescaled: rows and columns count the photograph's pixels. "
+            "Multiply by size and divide by photo_size.",
+        ),
+        ([(c * down, r * across) for r, c in clicked], exchanged),
+        ([(c * across, r * down) for r, c in clicked], exchanged),
+        (
+            [(r * across, c * down) for r, c in clicked],
+            "the two scales are exchanged: index 0 of size and photo_size is the height and goes "
+            "with rows.",
+        ),
+    ]
+    sentence = recognise(mask, [(_mask_at(places), why) for places, why in mistakes], 0)
+    expect(
+        np.array_equal(mask, truth),
+        f"the mask: expected {int(truth.sum())} pixels set, got {int(mask.sum())}, "
+        f"{int((mask * truth).sum())} of them in the right place: "
+        + (
+            sentence
+            or "the place is int((row + 0.5) * size[0] / photo_size[0]), and the square begins "
+            "patch // 2 before it."
+        ),
+    )
 
 
 def _expect_colours(ab: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> None:
-    y, x = 48, 12  # where the red hint lies
-    got = ab[0, :, y, x]
-    red = np.array([255.0, 0.0])
-    expect(
-        not (np.allclose(got, red) or np.allclose(got, red / 255)),
-        "hint_ab holds red and green of RGB; it must hold a and b of Lab.",
-    )
-    expect(
-        not np.allclose(got * 110, truth[0, :, y, x], atol=0.1),
-        "hint_ab is divided by 110. Leave it in Lab units: the network scales its input itself.",
-    )
-    expect(
-        not np.allclose(got[::-1], truth[0, :, y, x], atol=0.1),
-        "a and b have changed places: a comes first, then b.",
-    )
+    true, red = truth[0, :, 48, 12], np.array([255.0, 0.0])  # where the red hint lies
+    in_rgb = "hint_ab holds red and green of RGB; it must hold a and b of Lab."
+    mistakes = [
+        (red, in_rgb),
+        (red / 255, in_rgb),
+        (
+            true / 110,
+            "hint_ab is divided by 110. Leave it in Lab units: the network scales its input "
+            "itself.",
+        ),
+        (true[::-1], "a and b have changed places: a comes first, then b."),
+    ]
+    expect_close(ab[0, :, 48, 12], true, "hint_ab of a red hint", 0.05, "", mistakes)
     expect(
         not np.abs(ab * (1 - mask)).max() > 0,
         "hint_ab must be 0 where there is no hint.",
@@ -173,7 +158,7 @@ def _expect_colours(ab: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> None
 def _expect_borders(function) -> None:
     corner = [(0, 0, (10, 200, 10)), (399, 799, (200, 10, 200))]
     true_mask = hint_tensors(corner, _PHOTO, _SIZE)[1].numpy()
-    mask = expect_array(function(corner, _PHOTO, _SIZE)[1], true_mask.shape, "the mask")
+    mask = expect_array(ask(function, corner, _PHOTO, _SIZE)[1], true_mask.shape, "the mask")
     expect(
         np.array_equal(mask, true_mask),
         f"hints in the corners: expected {int(true_mask.sum())} pixels set, got "
@@ -182,10 +167,10 @@ def _expect_borders(function) -> None:
     )
     twice = [(200, 400, (255, 0, 0)), (204, 404, (0, 0, 255))]
     true_ab = hint_tensors(twice, _PHOTO, _SIZE)[0].numpy()
-    got = expect_array(function(twice, _PHOTO, _SIZE)[0], true_ab.shape, "hint_ab")
+    got = expect_array(ask(function, twice, _PHOTO, _SIZE)[0], true_ab.shape, "hint_ab")
     expect_close(got, true_ab, "hint_ab of two overlapping hints", 0.05, "The later one counts.")
     small = hint_tensors(_HINTS, _PHOTO, _SIZE, 4)[1].numpy()
-    got = expect_array(function(list(_HINTS), _PHOTO, _SIZE, 4)[1], small.shape, "the mask")
+    got = expect_array(ask(function, _HINTS, _PHOTO, _SIZE, 4)[1], small.shape, "the mask")
     expect(
         np.array_equal(got, small),
         f"with patch=4: expected {int(small.sum())} pixels set, got {int(got.sum())}. Use the "
@@ -194,7 +179,7 @@ def _expect_borders(function) -> None:
     # in a photograph smaller than the network's input, half a pixel is several of the network's
     tiny = [(3, 7, (200, 10, 200))], (8, 12), (64, 96)
     true_mask = hint_tensors(*tiny)[1].numpy()
-    mask = expect_array(function(*tiny)[1], true_mask.shape, "the mask")
+    mask = expect_array(ask(function, *tiny)[1], true_mask.shape, "the mask")
     expect(
         np.array_equal(mask, true_mask),
         "in a photograph of 8 x 12 pixels the hint is not where it should be: the middle of pixel "
@@ -218,11 +203,7 @@ def from_layer(function):
     layer = _layer()
     true_mask = (layer[..., 3] > 0).astype(np.float32)[None, None]
     lab = np.moveaxis(rgb_to_lab(layer[..., :3])[..., 1:], -1, 0)[None]
-    out = function(layer.copy())
-    expect(
-        isinstance(out, tuple | list) and len(out) == 2,
-        "return two tensors: hint_ab, mask.",
-    )
+    out = expect_two(ask(function, layer), _TENSORS)
     ab = expect_array(out[0], lab.shape, "hint_ab")
     mask = expect_array(out[1], true_mask.shape, "the mask")
     coloured = (np.hypot(lab[:, :1], lab[:, 1:]) > 1).astype(np.float32)
@@ -258,13 +239,7 @@ def from_layer(function):
         not np.issubdtype(mask.dtype, np.bool_),
         "the mask is right, but bool; the network wants numbers: .float().",
     )
-    expect_close(
-        ab,
-        lab * true_mask,
-        "hint_ab",
-        0.05,
-        "It is a and b on the paint, and 0 elsewhere.",
-    )
+    expect_close(ab, lab * true_mask, "hint_ab", 0.05, "It is a and b on the paint, 0 elsewhere.")
     return "gray is a colour too, and silence is not gray."
 
 
@@ -337,35 +312,22 @@ def gain_curve(function):
         what = f"the gains for counts {counts}"
         right = levels(counts, first)
         truth = (right - start).mean(axis=0)
-        out = function(list(pictures), [list(given) for given in hints], list(counts), _colour)
-        values = expect_array(out, truth.shape, what).astype(np.float64)
-        mistakes = {
+        last = levels(counts, lambda given, n: given[len(given) - n :])
+        single = levels(counts, lambda given, n: given[n : n + 1])
+        gains = {
             "that is the PSNR itself; take off each picture's PSNR without hints.": right,
             "you take off the first count, which need not be 0. Colour once with no hints.": right
             - right[:, :1],
             "the sign is wrong: it is PSNR with hints less PSNR without.": start - right,
             "that is the sum over the pictures; take the mean.": (right - start) * len(pictures),
-            "you take the last n hints of the list; take the first, given[:n].": levels(
-                counts, lambda given, n: given[len(given) - n :]
-            )
-            - start,
-            "you give a single hint, number n; give the first n, given[:n].": levels(
-                counts, lambda given, n: given[n : n + 1]
-            )
-            - start,
+            "you take the last n hints of the list; take the first, given[:n].": last - start,
+            "you give a single hint, number n; give the first n, given[:n].": single - start,
         }
-        for message, wrong in mistakes.items():
-            wrong = wrong.mean(axis=0)
-            expect(
-                np.allclose(wrong, truth, atol=1e-3) or not np.allclose(values, wrong, atol=1e-3),
-                f"{what}: {message}",
-            )
-        expect_close(
-            values,
-            truth,
-            what,
-            1e-3,
+        mistakes = [(wrong.mean(axis=0), sentence) for sentence, wrong in gains.items()]
+        hint = (
             "It is the mean, over the pictures, of PSNR with the first n hints less PSNR without; "
-            "PSNR compares with the true picture.",
+            "PSNR compares with the true picture."
         )
+        values = ask(function, pictures, hints, counts, _colour)
+        expect_close(values, truth, what, 1e-3, hint, mistakes)
     return "picture by picture, over no hints."

@@ -5,7 +5,14 @@ import torch
 from skimage.color import lab2rgb
 from torch import Tensor
 
-from course_lib.checks.report import Todo, TryAgain, check, expect, expect_array, expect_close
+from course_lib.checks.answers import (
+    ask,
+    choose,
+    expect_array,
+    expect_close,
+    expect_tensor,
+)
+from course_lib.checks.report import Todo, TryAgain, check, expect
 from course_lib.inference import upsample_ab
 from course_lib.lab import lab_to_rgb, lightness, merge_lab, rgb_to_lab
 
@@ -39,7 +46,7 @@ def keep_lightness(function):
     rgb, ab = _test_picture(), _small_ab()
     L = lightness(rgb)
     truth = lab_to_rgb(merge_lab(L, upsample_ab(ab, ab[:, :1], L, guided=False)))
-    out = _expect_picture(function(rgb.copy(), ab.clone()), rgb.shape, "the coloured picture")
+    out = _expect_picture(ask(function, rgb, ab), rgb.shape, "the coloured picture")
     if np.abs(out - truth).mean() > 0.5:
         own = np.abs(lightness(out.astype(np.uint8)) - L).mean()
         expect(
@@ -67,7 +74,7 @@ def stronger_colours(function):
     for factor in (1.5, 0.0, 1.0):
         truth = lab_to_rgb(lab * np.array([1, factor, factor], np.float32)).astype(float)
         what = f"the picture at factor {factor}"
-        out = _expect_picture(function(rgb.copy(), factor), rgb.shape, what)
+        out = _expect_picture(ask(function, rgb, factor), rgb.shape, what)
         moved = np.abs(lightness(out.astype(np.uint8)) - lab[..., 0]).mean()
         expect(
             moved < 1,
@@ -86,14 +93,9 @@ def stronger_colours(function):
 @check
 def sharpest(prediction):
     """Whether the learner knows which filter leaves the photograph's detail alone."""
-    names = ("before", "after", "ab only")
+    answer = choose(prediction, ("before", "after", "ab only"))
     expect(
-        isinstance(prediction, str) and prediction.strip().lower() in names,
-        f"answer with one of {', '.join(map(repr, names))}; got {prediction!r}.",
-    )
-    answer = prediction.strip().lower()
-    expect(
-        answer == "ab only" or answer == "before",
+        answer != "after",
         "a filter on the finished picture blurs its lightness, and the eye reads detail from "
         "lightness. Run the next cell and compare the numbers.",
     )
@@ -111,14 +113,11 @@ def network_input(function):
     rgb = _test_picture()
     L = lightness(rgb)
     red = rgb[..., 0] * (100 / 255)
-    out = function(rgb.copy())
-    if isinstance(out, Tensor):
-        expect(
-            out.dtype == torch.float32,
-            f"expected a float32 tensor, as the network's weights are, got {out.dtype}.",
-        )
-    else:
-        raise TryAgain(f"expected a torch tensor, got {type(out).__name__}; use torch.from_numpy.")
+    out = expect_tensor(ask(function, rgb), "the network's input")
+    expect(
+        out.dtype == torch.float32,
+        f"expected a float32 tensor, as the network's weights are, got {out.dtype}.",
+    )
     values = expect_array(out, (1, 1, *L.shape), "the network's input")[0, 0]
     if np.abs(values - red).mean() < 0.5:
         raise Todo("the bug is still there: give this function a red picture and a green one.")
@@ -133,11 +132,6 @@ def network_input(function):
         "those are gray values of sRGB, scaled to 0..100; L of Lab is lighter in the shadows. "
         "Use cl.rgb_to_lab.",
     )
-    expect_close(
-        values,
-        L,
-        "L",
-        0.05,
-        "L is the first of the three channels that cl.rgb_to_lab returns.",
-    )
+    hint = "L is the first of the three channels that cl.rgb_to_lab returns."
+    expect_close(values, L, "L", 0.05, hint)
     return "lightness in, lightness only."

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from course_lib.checks.answers import ask, choose, expect_returned, expect_two, recognise
 from course_lib.checks.report import Todo, TryAgain, check, expect
 from course_lib.models.eccv16 import ECCV16
 
@@ -39,7 +40,7 @@ def load_backbone(function):
         for prefix in ("module.", ""):
             torch.save({prefix + key: value for key, value in state.items()}, path)
             network = function(path, WIDTH, TEMPERATURE)
-            expect(network is not None, "the function returns None: does it end in return?")
+            expect_returned(network, "the network")
             # by name: in a class's tests the library was loaded anew, and the learner's ECCV16 is
             # another class than this one
             expect(
@@ -160,13 +161,8 @@ def freeze_blocks(function):
 @check
 def forgets_more(prediction):
     """Whether the learner knows which arm loses more of its old job."""
-    names = ("frozen", "thawed")
     expect(
-        isinstance(prediction, str) and prediction.strip().lower() in names,
-        f"answer with one of {', '.join(map(repr, names))}; got {prediction!r}.",
-    )
-    expect(
-        prediction.strip().lower() == "thawed",
+        choose(prediction, ("frozen", "thawed")) == "thawed",
         "a frozen trunk goes on finding what it found: skies, grass, walls. Only what the head "
         "makes of them changes. Run on and compare the numbers.",
     )
@@ -195,13 +191,61 @@ _CURVES = (
 _SCALES = (2.0**20, 2.0**-20)
 
 
-def _pair(got: object, losses: list[float], patience: int) -> tuple[int, bool]:
-    expect(got is not None, "the function returns None: does it end in return?")
-    expect(
-        isinstance(got, tuple | list) and len(got) == 2,
-        f"expected two values, (index of the best, whether to stop), got {got!r}.",
+def _highest(losses: list[float], patience: int) -> tuple[int, bool]:
+    return _rule([-loss for loss in losses], patience)
+
+
+def _in_all(losses: list[float], patience: int) -> tuple[int, bool]:
+    worse = sum(loss >= min(losses[:i]) for i, loss in enumerate(losses) if i)
+    return _rule(losses, patience)[0], worse >= patience
+
+
+def _than_the_last(losses: list[float], patience: int) -> tuple[int, bool]:
+    rises = 0
+    for before, loss in itertools.pairwise(losses):
+        rises = rises + 1 if loss >= before else 0
+    return _rule(losses, patience)[0], rises >= patience
+
+
+def _one_more(losses: list[float], patience: int) -> tuple[int, bool]:
+    return _rule(losses, patience + 1)
+
+
+def _latest(losses: list[float], patience: int) -> tuple[int, bool]:
+    best = max(i for i, loss in enumerate(losses) if loss == min(losses))
+    return best, len(losses) - 1 - best >= patience
+
+
+#: Rules that are not the one that is asked for, and what to say of them.
+_RULES = (
+    (_highest, "you take the highest loss for the best; losses are better when lower."),
+    (
+        _in_all,
+        "you count all measurements that were no better, but they have to be in a row: whenever "
+        "there is a new best one, the counting begins again.",
+    ),
+    (
+        _than_the_last,
+        "you compare each loss with the one before it. Compare with the best so far: a loss that "
+        "falls a little after a rise is no news.",
+    ),
+    (
+        _one_more,
+        "you stop one measurement too late: with patience 1 the first that is no better is the "
+        "last.",
+    ),
+    (
+        _latest,
+        "of equal losses the first is best: one that only equals the best is no progress.",
+    ),
+)
+
+
+def _decided(function: Callable, losses: list[float], patience: int) -> tuple[int, bool]:
+    """What the learner's rule says of losses: index of the best, whether to stop."""
+    best, stop = expect_two(
+        ask(function, losses, patience), "two values, the best's index and whether to stop"
     )
-    best, stop = got
     expect(
         int(best) == best and 0 <= best < len(losses),
         f"losses {losses}: the best one is given by its index, 0 to {len(losses) - 1}; got "
@@ -214,64 +258,21 @@ def _pair(got: object, losses: list[float], patience: int) -> tuple[int, bool]:
     return int(best), bool(stop)
 
 
-def _mistake(answers: list[tuple[int, bool]]) -> str | None:
-    """A rule that gives just these answers, in words."""
-
-    def highest(losses: list[float], patience: int) -> tuple[int, bool]:
-        best = max(range(len(losses)), key=losses.__getitem__)
-        return best, len(losses) - 1 - best >= patience
-
-    def in_all(losses: list[float], patience: int) -> tuple[int, bool]:
-        worse = sum(loss >= min(losses[:i]) for i, loss in enumerate(losses) if i)
-        return _rule(losses, patience)[0], worse >= patience
-
-    def than_the_last(losses: list[float], patience: int) -> tuple[int, bool]:
-        rises = 0
-        for i in range(1, len(losses)):
-            rises = rises + 1 if losses[i] >= losses[i - 1] else 0
-        return _rule(losses, patience)[0], rises >= patience
-
-    def one_more(losses: list[float], patience: int) -> tuple[int, bool]:
-        return _rule(losses, patience + 1)
-
-    def latest(losses: list[float], patience: int) -> tuple[int, bool]:
-        best = max(i for i, loss in enumerate(losses) if loss == min(losses))
-        return best, len(losses) - 1 - best >= patience
-
-    rules: dict[Callable, str] = {
-        highest: "you take the highest loss for the best; losses are better when lower.",
-        in_all: "you count all measurements that were no better, but they have to be in a row: "
-        "whenever there is a new best one, the counting begins again.",
-        than_the_last: "you compare each loss with the one before it. Compare with the best so "
-        "far: a loss that falls a little after a rise is no news.",
-        one_more: "you stop one measurement too late: with patience 1 the first that is no better "
-        "is the last.",
-        latest: "of equal losses the first is best: one that only equals the best is no progress.",
-    }
-    for rule, words in rules.items():
-        if [rule(*curve) for curve in _CURVES] == answers:
-            return words
-    return None
-
-
 @check
 def best_and_stop(function):
     """Whether the best is the first of the lowest, and patience counts what came after it."""
-    answers = [_pair(function(list(curve), p), curve, p) for curve, p in _CURVES]
-    mistake = _mistake(answers)
-    expect(mistake is None, str(mistake))
-    for (losses, patience), answer in zip(_CURVES, answers, strict=True):
-        expected = _rule(losses, patience)
+    answers = [_decided(function, *curve) for curve in _CURVES]
+    right = [_rule(*curve) for curve in _CURVES]
+    mistakes = [([rule(*curve) for curve in _CURVES], sentence) for rule, sentence in _RULES]
+    for curve, answer, expected in zip(_CURVES, answers, right, strict=True):
         expect(
             answer == expected,
-            f"losses {losses} with patience {patience}: expected {expected}, got {answer}.",
+            f"losses {curve[0]} with patience {curve[1]}: expected {expected}, got {answer}"
+            + (f": {sentence}" if (sentence := recognise(answers, mistakes, 0)) else "."),
         )
     for (losses, patience), scale in itertools.product(_CURVES, _SCALES):
         losses = [loss * scale for loss in losses]
-        expected, answer = (
-            _rule(losses, patience),
-            _pair(function(losses, patience), losses, patience),
-        )
+        expected, answer = _rule(losses, patience), _decided(function, losses, patience)
         expect(
             answer == expected,
             f"losses {losses} with patience {patience}: expected {expected}, got {answer}. The "
@@ -287,12 +288,7 @@ def split_files(function):
     paths = [Path(f"pictures/{kind}-{n:02}.jpg") for kind in ("apple", "pear") for n in range(10)]
 
     def split(of: list[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-        got = function(list(of), share, seed)
-        expect(got is not None, "the function returns None: does it end in return?")
-        expect(
-            isinstance(got, tuple | list) and len(got) == 2,
-            f"expected two lists, (train, held_out), got {type(got).__name__}.",
-        )
+        got = expect_two(ask(function, of, share, seed), "two lists, train and held_out")
         return list(got[0]), list(got[1])
 
     train, held_out = split(paths, 0.25, 0)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
+import torch
 
 
 class TryAgain(Exception):  # noqa: N818, it is no error of the program
@@ -52,7 +52,8 @@ def check(judge: Callable[..., str]) -> Check:
     ----------
     judge : callable
         Takes the learner's answers (functions or values). Returns what to say of a right
-        answer; raises `TryAgain` for a wrong one, `Todo` for a bug that nobody has touched.
+        answer; raises `TryAgain` for a wrong one, `Todo` for a bug that nobody has touched. The
+        random numbers that it draws from torch are not missing afterwards.
 
     Returns
     -------
@@ -65,7 +66,8 @@ def check(judge: Callable[..., str]) -> Check:
         if any(answer is ... for answer in answers):
             return Result("todo", "replace the three dots by your answer, then run this again.")
         try:
-            return Result("ok", judge(*answers))
+            with torch.random.fork_rng(devices=[]):
+                return Result("ok", judge(*answers))
         except NotImplementedError:
             return Result("todo", "write your code where the cell above says so, then run both.")
         except Todo as reason:
@@ -90,65 +92,3 @@ def expect(condition: bool, message: str) -> None:
     """Raise `TryAgain` with the message unless the condition holds."""
     if not condition:
         raise TryAgain(message)
-
-
-def expect_array(got: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """The answer as an array of finite numbers in the expected shape.
-
-    Parameters
-    ----------
-    got : array or torch.Tensor
-        The learner's result.
-    shape : tuple of int
-        What its shape must be.
-    what : str
-        What to call it in the message.
-
-    Returns
-    -------
-    numpy.ndarray
-
-    Raises
-    ------
-    TryAgain
-        If it is something else; the message says what came.
-    """
-    if got is None:
-        raise TryAgain(f"{what} is None: does your function end in return?")
-    if hasattr(got, "detach"):
-        got = got.detach().cpu().numpy()
-    values = np.asarray(got)
-    if values.dtype == object or not (
-        np.issubdtype(values.dtype, np.number) or values.dtype == bool
-    ):
-        raise TryAgain(f"{what}: expected an array of numbers, got {type(got).__name__}")
-    if values.shape != shape:
-        raise TryAgain(f"{what}: expected shape {shape}, got {values.shape}")
-    if not np.isfinite(values).all():
-        raise TryAgain(f"{what} holds values that are not finite (nan or infinity)")
-    return values
-
-
-def expect_close(got: Any, expected: Any, what: str, tolerance: float, hint: str = "") -> None:
-    """Raise `TryAgain` unless all values agree within a tolerance.
-
-    Parameters
-    ----------
-    got, expected : number or array
-        The learner's result, and the truth; of one shape.
-    what : str
-        What to call it in the message.
-    tolerance : float
-        Largest absolute difference.
-    hint : str
-        Added to the message.
-    """
-    truth = np.asarray(expected, dtype=np.float64)
-    values = expect_array(got, truth.shape, what).astype(np.float64)
-    error = np.abs(values - truth)
-    if error.size and error.max() > tolerance:
-        place = np.unravel_index(error.argmax(), error.shape)
-        where = f" at {tuple(int(i) for i in place)}" if place else ""
-        raise TryAgain(
-            f"{what}{where}: expected {truth[place]:.4g}, got {values[place]:.4g}. {hint}".rstrip()
-        )

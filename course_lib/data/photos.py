@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -63,19 +63,7 @@ def _table() -> tuple[Photo, ...]:
             Photo(
                 name=row["file"].rsplit(".", 1)[0],
                 path=folder / row["file"],
-                **{
-                    key: row[key]
-                    for key in (
-                        "kind",
-                        "subject",
-                        "split",
-                        "title",
-                        "author",
-                        "licence",
-                        "package",
-                        "description",
-                    )
-                },
+                **{field.name: row[field.name] for field in fields(Photo)[2:]},
             )
             for row in csv.DictReader(file)
         )

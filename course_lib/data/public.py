@@ -46,11 +46,6 @@ class PublicSet:
     megabytes: int
     description: str
 
-    @property
-    def file(self) -> str:
-        """The archive's name: the end of the address."""
-        return self.address.rsplit("/", 1)[-1]
-
 
 #: Where the checksums come from:
 #: imagenette, imagenette-320: torchvision, ``torchvision/datasets/imagenette.py``.

@@ -47,8 +47,6 @@ class ECCV16(nn.Module):
 
     def __init__(self, width: float = 1.0, temperature: float = 1.0):
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width must be above 0, got {width}")
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}")
         self.width = width
@@ -91,18 +89,8 @@ class ECCV16(nn.Module):
         """
         check_gray(L)
         x = ((pad_to_stride(L) - L_CENT) / L_NORM).to(self.model_out.weight.dtype)
-        for stage in (
-            self.model1,
-            self.model2,
-            self.model3,
-            self.model4,
-            self.model5,
-            self.model6,
-            self.model7,
-            self.model8,
-        ):
-            x = stage(x)
-        return x
+        x = self.model4(self.model3(self.model2(self.model1(x))))
+        return self.model8(self.model7(self.model6(self.model5(x))))
 
     def forward(self, L: Tensor) -> Tensor:
         """Colours of a batch of gray pictures.

@@ -28,7 +28,14 @@ def scaled(channels: int, width: float) -> int:
     -------
     int
         At least 1.
+
+    Raises
+    ------
+    ValueError
+        If the width is not above 0.
     """
+    if not width > 0:
+        raise ValueError(f"width must be above 0, got {width}")
     return max(1, round(channels * width))
 
 

@@ -50,8 +50,6 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, width: float = 1.0, layers: int = 3):
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width must be above 0, got {width}")
         if layers < 1:
             raise ValueError(f"layers must be at least 1, got {layers}")
         self.width = width

@@ -45,8 +45,6 @@ class SIGGRAPH17(nn.Module):
 
     def __init__(self, width: float = 1.0):
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width must be above 0, got {width}")
         self.width = width
         c64, c128, c256, c512 = (scaled(c, width) for c in (64, 128, 256, 512))
         self.model1 = block([4, c64, c64])

@@ -74,8 +74,6 @@ class UNetGenerator(nn.Module):
 
     def __init__(self, width: float = 1.0, depth: int = 8, dropout: float = 0.5):
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width must be above 0, got {width}")
         if not 2 <= depth <= len(CHANNELS):
             raise ValueError(f"depth must be in 2..{len(CHANNELS)}, got {depth}")
         if not 0 <= dropout < 1:

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from course_lib import parallel
 from course_lib.data.arrays import in_parts
 from course_lib.lab import lab_to_rgb
-from course_lib.metrics import ab_error_curve, auc, mean_chroma, psnr
+from course_lib.metrics import ab_error_curve, ab_histogram_distance, auc, mean_chroma, psnr
 from course_lib.models import evaluating
 from course_lib.models.layers import AB_NORM
 from course_lib.models.patchgan import PatchDiscriminator
@@ -67,34 +67,6 @@ def pictures(L: np.ndarray, ab: np.ndarray) -> np.ndarray:
     return lab_to_rgb(np.concatenate([L, ab], axis=1).transpose(0, 2, 3, 1))
 
 
-def ab_histogram_distance(predicted: np.ndarray, true: np.ndarray, step: float = 10.0) -> float:
-    """How far the colours of some pictures, taken together, are from those of others.
-
-    Which pixel has which colour does not matter, only how often each occurs. It is 1 minus the
-    histogram intersection (M. Swain, D. Ballard, "Color Indexing", IJCV 7, 1991), with which
-    Isola et al. compare colour distributions; here over a and b together.
-
-    Parameters
-    ----------
-    predicted, true : numpy.ndarray
-        (N, 2, H, W) ab, Lab units.
-    step : float
-        Side of the histogram's cells, in Lab units.
-
-    Returns
-    -------
-    float
-        0 for equal shares of every colour, 1 if no cell occurs in both.
-    """
-    edges = np.arange(-115.0, 115.0 + step, step)
-    shares = []
-    for ab in (predicted, true):
-        a, b = np.moveaxis(ab, 1, 0).reshape(2, -1).clip(-114, 114)
-        counts, _, _ = np.histogram2d(a, b, bins=(edges, edges))
-        shares.append(counts / counts.sum())
-    return float(np.abs(shares[0] - shares[1]).sum() / 2)
-
-
 def measure_colouring(network: nn.Module, codes: np.ndarray) -> dict[str, float]:
     """Figures of a network on validation pictures, at their size.
 
@@ -109,7 +81,7 @@ def measure_colouring(network: nn.Module, codes: np.ndarray) -> dict[str, float]
     -------
     dict
         "psnr" in dB, the mean over pictures; "auc" of ab error, in percent; "chroma", the mean
-        distance from gray in Lab units; "histogram", see `ab_histogram_distance`.
+        distance from gray in Lab units; "histogram", see `metrics.ab_histogram_distance`.
     """
     L, predicted, true = predict(network, codes)
     pairs = zip(pictures(L, predicted), pictures(L, true), strict=True)

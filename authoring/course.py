@@ -1,0 +1,86 @@
+"""The course as its scripts see it: where its parts lie, and what its lessons are.
+
+It needs nbformat and nothing else, since some scripts run where the library is not installed.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+DATA = ROOT / "data"
+#: The lessons' sources.
+LESSONS = ROOT / "authoring" / "lessons"
+#: What can be made anew at any time.
+BUILD = ROOT / "build"
+#: Where a notebook's metadata say what it was built from.
+RECORD = "built_from"
+
+#: The repository that the notebooks are in, {"repository": "owner/name", "tag": "main"};
+#: written by publish.py, and absent before.
+PUBLISHED = ROOT / "authoring" / "published.json"
+
+#: "owner/name" as GitHub admits it; a name is neither dots alone nor the address of a clone.
+OWNER_NAME = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9]){,38}/(?!\.+$)[\w.-]{1,100}(?<!\.git)", re.A)
+
+
+def lessons(names: list[str] | None = None) -> list[Path]:
+    """Sources of the lessons, in order; of some of them if names are given."""
+    found = sorted(LESSONS.glob("[0-9]*.py"))
+    unknown = set(names or ()) - {path.stem for path in found}
+    if unknown:
+        raise SystemExit(
+            f"no lesson {', '.join(sorted(unknown))}; there are "
+            + ", ".join(path.stem for path in found)
+        )
+    return [path for path in found if not names or path.stem in names]
+
+
+def notebook_of(lesson: str) -> Path:
+    """Where a lesson's notebook lies, given its name, such as "05_inference"."""
+    return NOTEBOOKS / f"{lesson}.ipynb"
+
+
+def read(lesson: str) -> NotebookNode:
+    """A lesson's notebook as learners get it."""
+    return nbformat.read(notebook_of(lesson), as_version=4)
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """The tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
+    """The cells of a notebook that have a tag."""
+    return [cell for cell in notebook.cells if tag in tags(cell)]
+
+
+def published() -> dict[str, str] | None:
+    """The repository that the notebooks are in, and its branch or tag; None before publishing."""
+    return json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.exists() else None
+
+
+def make_new(folder: Path) -> None:
+    """Make a folder, if it is new or empty.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something in it.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def command_line(documentation: str) -> argparse.ArgumentParser:
+    """A script's parser, which shows the script's own documentation as it stands."""
+    return argparse.ArgumentParser(
+        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
+    )

@@ -1,0 +1,71 @@
+"""Hidden tests of lesson 01, "Find out what gray does not tell".
+
+The form of these files is described in `authoring/classroom.py`.
+"""
+
+
+def test_best_constant(function):
+    """No constant within reach costs less than the answer."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    colours = rng.exponential(rng.uniform(10, 40, 2), (int(rng.integers(100, 400)), 2)) - 20
+    for loss, power in (("squared", 2), ("absolute", 1)):
+        guess = np.asarray(function(colours.copy(), loss), dtype=float)
+        others = guess + rng.normal(0, [[1], [5]], (200, 2, 2)).reshape(-1, 2)
+        costs = (np.abs(colours - others[:, None]) ** power).sum(axis=2).mean(axis=1)
+        own = (np.abs(colours - guess) ** power).sum(axis=1).mean()
+        assert own <= costs.min() * 1.001, loss
+
+
+def test_make_loaders(function):
+    """Random numbers of pictures and sizes of batches; each picture is known by its lightness."""
+    import numpy as np
+
+    from course_lib.lab import lightness
+
+    rng = np.random.default_rng()
+    shape = (*rng.integers(4, 12, 2), 3)
+    pictures = [np.full(shape, gray, np.uint8) for gray in rng.permutation(range(5, 250, 7))]
+    levels = np.array([lightness(rgb).mean() for rgb in pictures])
+    count = int(rng.integers(12, 22))
+    loaders = function(pictures[:count], pictures[count:], int(rng.integers(2, 6)))
+
+    def epoch(loader):
+        means = [float(L.mean()) for batch, _ in loader for L in batch]
+        return [int(np.abs(levels - mean).argmin()) for mean in means]
+
+    first, second = epoch(loaders[0]), epoch(loaders[0])
+    assert sorted(first) == sorted(second) == list(range(count))
+    assert first != second
+    assert epoch(loaders[1]) == epoch(loaders[1]) == list(range(count, len(pictures)))
+
+
+def test_level_colours(function):
+    """Random pixels, level by level; some levels have none."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    L = rng.uniform(*np.sort(rng.choice(101, 2, replace=False)), 500).astype(np.float32)
+    ab = rng.normal(0, 25, (len(L), 2)).astype(np.float32)
+    got = np.asarray(function(L.copy(), ab.copy()), dtype=float)
+    assert got.shape == (101, 2)
+    for level in range(101):
+        pixels = ab[np.rint(L) == level].astype(float)
+        expected = pixels.mean(axis=0) if len(pixels) else (0, 0)
+        np.testing.assert_allclose(got[level], expected, atol=0.01)
+
+
+def test_psnr(function):
+    """Random pictures, against the library's PSNR."""
+    import numpy as np
+
+    from course_lib.metrics import psnr
+
+    rng = np.random.default_rng()
+    truth = rng.integers(0, 256, (*rng.integers(5, 20, 2), 3), dtype=np.uint8)
+    noise = rng.normal(0, rng.uniform(3, 60), truth.shape)
+    rgb = np.clip(truth + noise, 0, 255).astype(np.uint8)
+    np.testing.assert_allclose(float(function(rgb.copy(), truth.copy())), psnr(rgb, truth), 1e-4)
+    with np.errstate(divide="ignore"):
+        assert np.isposinf(float(function(truth.copy(), truth.copy())))

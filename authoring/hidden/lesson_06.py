@@ -1,0 +1,128 @@
+"""Hidden tests of lesson 06, "Train two networks against each other".
+
+The form of these files is described in `authoring/classroom.py`. Exercise 4 asks for a prediction
+and has none.
+"""
+
+
+def test_losses_of_both(function):
+    """Random logits, also of a discriminator that is very sure of itself."""
+    import numpy as np
+    import torch
+
+    rng = np.random.default_rng()
+    for scale in (*rng.uniform(0.3, 5, 2), 300):
+        real, fake = rng.normal(0, scale, (2, int(rng.integers(2, 5)), 1, *rng.integers(3, 9, 2)))
+        # -log(sigmoid(x)) = log(1 + exp(-x)), and 1 - sigmoid(x) = sigmoid(-x)
+        judge = np.logaddexp(0, -real).mean() / 2 + np.logaddexp(0, fake).mean() / 2
+        deceive = np.logaddexp(0, -fake).mean()
+        got = function(*(torch.from_numpy(x).float() for x in (real, fake)))
+        names = ("the discriminator's loss", "the generator's loss")
+        for name, mine, expected in zip(names, got, (judge, deceive), strict=True):
+            np.testing.assert_allclose(
+                float(mine),
+                expected,
+                rtol=1e-3,
+                err_msg=f"{name} for logits with a standard deviation of {scale:.3g}",
+            )
+
+
+def test_patch_side(function):
+    """Random chains of layers, pixel by pixel of a line."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    for _ in range(20):
+        strides = rng.integers(1, 4, int(rng.integers(1, 6))).tolist()
+        layers = [(stride + int(rng.integers(0, 4)), stride) for stride in strides]
+        seen = {0}
+        for kernel, stride in reversed(layers):
+            seen = {place * stride + i for place in seen for i in range(kernel)}
+        got = function(list(layers))
+        assert got == len(seen), f"{layers}: {len(seen)} pixels a side are seen, got {got}"
+
+
+def test_discriminator_turn(function):
+    """Two turns of random networks, step by step, after which the generator learns as before."""
+    import copy
+
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Discriminator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 1, 3)
+
+        def forward(self, L, ab):
+            return self.convolution(torch.cat([L / 100, ab / 110], dim=1))
+
+    rng = np.random.default_rng()
+    n, height, width = (int(rng.integers(*ends)) for ends in ((1, 5), (6, 13), (6, 13)))
+    rate = float(rng.uniform(0.05, 0.5))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**31)))
+        generator = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
+        discriminator = Discriminator()
+        L = torch.rand(n, 1, height, width) * 100
+        ab = torch.randn(n, 2, height, width) * 40
+        for parameter in generator.parameters():  # as if its own turn had begun
+            parameter.grad = torch.randn_like(parameter)
+    own = [(p.detach().clone(), p.grad.clone()) for p in generator.parameters()]
+    expected = copy.deepcopy(discriminator)
+    optimizer = torch.optim.SGD(discriminator.parameters(), lr=rate)
+    for turn in ("first", "second"):
+        real, fake = expected(L, ab), expected(L, generator(L).detach())
+        loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+        slopes = torch.autograd.grad(loss, list(expected.parameters()))
+        got = function(generator, discriminator, optimizer, L.clone(), ab.clone())
+        np.testing.assert_allclose(
+            got, loss.item(), rtol=1e-3, err_msg=f"the loss of the {turn} turn"
+        )
+        with torch.no_grad():
+            for mine, theirs, slope in zip(
+                discriminator.parameters(), expected.parameters(), slopes, strict=True
+            ):
+                theirs -= rate * slope
+                np.testing.assert_allclose(
+                    mine.numpy(),
+                    theirs.numpy(),
+                    atol=1e-4,
+                    err_msg=f"the discriminator's weights after the {turn} turn",
+                )
+        for parameter, (value, gradient) in zip(generator.parameters(), own, strict=True):
+            assert torch.equal(parameter, value), "the generator's weights have changed"
+            assert parameter.requires_grad, "the generator cannot learn any more"
+            cleared = parameter.grad is None or not parameter.grad.any()
+            assert cleared or torch.equal(parameter.grad, gradient), (
+                "the discriminator's turn added to the generator's gradients"
+            )
+        assert generator.training, "the generator is left in evaluation mode"
+
+
+def test_histogram_distance(function):
+    """Random colours of sets that differ in number and size, counted one by one."""
+    from collections import Counter
+
+    import numpy as np
+
+    rng = np.random.default_rng()
+    for step in (10.0, *rng.uniform(4, 40, 2)):
+        sets, shares = [], []
+        for _ in range(2):
+            shape = (int(rng.integers(1, 5)), 2, *rng.integers(6, 20, 2))
+            ab = rng.normal(rng.uniform(-20, 20), rng.uniform(5, 40), shape).clip(-110, 110)
+            a, b = np.floor((np.moveaxis(ab, 1, 0).reshape(2, -1) + 115) / step).astype(int)
+            counts = Counter(zip(a.tolist(), b.tolist(), strict=True))
+            sets.append(ab)
+            shares.append({cell: count / counts.total() for cell, count in counts.items()})
+        cells = shares[0].keys() | shares[1].keys()
+        expected = sum(abs(shares[0].get(c, 0) - shares[1].get(c, 0)) for c in cells) / 2
+        np.testing.assert_allclose(
+            float(function(sets[0].copy(), sets[1].copy(), step=float(step))),
+            expected,
+            atol=1e-4,
+            err_msg=f"sets of shapes {sets[0].shape} and {sets[1].shape}, step {step:.3g}",
+        )

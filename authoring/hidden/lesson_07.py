@@ -1,0 +1,132 @@
+"""Hidden tests of lesson 07, "Teach a trained network a new domain".
+
+The form of these files is described in `authoring/classroom.py`. Exercise 3 asks for a prediction
+and has none.
+"""
+
+
+def test_load_backbone(function):
+    """Files of random weights, with the prefix and without; then each lacks an entry."""
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+    from course_lib.models.eccv16 import ECCV16
+
+    rng = np.random.default_rng()
+    width, temperature = (float(rng.uniform(*ends)) for ends in ((0.03, 0.08), (0.2, 0.9)))
+    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(int(rng.integers(2**31)))
+        path = Path(folder) / "weights.pth"
+        # each file is tried without an entry of these kinds; PyTorch would make up counters
+        kinds = {"module.": ("weight", "running_var"), "": ("bias", "running_mean")}
+        for prefix in kinds:
+            state = {
+                name: torch.rand_like(value) if value.is_floating_point() else value + 3
+                for name, value in ECCV16(width).state_dict().items()
+            }
+            file = {prefix + name: value for name, value in state.items()}
+            torch.save(file, path)
+            network = function(path, width, temperature)
+            loaded = network.state_dict()
+            differ = [name for name in state if not torch.equal(loaded[name], state[name])]
+            assert not differ, f"names that begin with {prefix!r}: not loaded were {differ}"
+            assert network.temperature == temperature, "the temperature is not the one given"
+            assert not network.training, "the network is not in evaluation mode"
+            for kind in kinds[prefix]:
+                lacking = str(rng.choice([name for name in file if name.endswith(kind)]))
+                torch.save({n: value for n, value in file.items() if n != lacking}, path)
+                try:
+                    function(path, width, temperature)
+                except Exception:  # any error will do
+                    continue
+                raise AssertionError(f"a file that lacks {lacking} was taken without an error")
+
+
+def test_freeze_blocks(function):
+    """Some of twelve blocks, "block1" among them, but not "block10"; then a step of training."""
+    import copy
+    from collections import OrderedDict
+
+    import numpy as np
+    import torch
+    from torch import nn
+
+    rng = np.random.default_rng()
+
+    def block():
+        return nn.Sequential(
+            nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Sequential(nn.Dropout(0.2), nn.PReLU())
+        )
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**31)))
+        network = nn.Sequential(OrderedDict((f"block{n}", block()) for n in range(1, 13))).train()
+        frozen = ["block1", *(f"block{n}" for n in range(2, 10) if rng.random() < 0.5)]
+        rng.shuffle(frozen)
+        before = copy.deepcopy(network)
+        function(network, list(frozen))
+        optimizer = torch.optim.SGD(network.parameters(), 0.1)
+        network(torch.rand(8, 3, 4, 4) + 3).sin().mean().backward()
+        optimizer.step()
+    for name, part in network.named_children():
+        old, new = before.get_submodule(name).state_dict(), part.state_dict()
+        same = all(torch.equal(value, new[key]) for key, value in old.items())
+        modes = {module.training for module in part.modules()}
+        asked = {parameter.requires_grad for parameter in part.parameters()}
+        if name in frozen:
+            assert asked == {False}, f"{name} of {frozen} still asks for gradients"
+            assert same, f"{name} of {frozen} changed in a step of training"
+            assert modes == {False}, f"{name} of {frozen} is still in training mode"
+        else:
+            assert asked == {True}, f"{name} is frozen, but was not named in {frozen}"
+            assert modes == {True}, f"{name} is in evaluation mode, but not named in {frozen}"
+            assert not same, f"{name} did not learn, but was not named in {frozen}"
+
+
+def test_best_and_stop(function):
+    """Random losses, small and large, with equal ones, measurement by measurement."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    for _ in range(100):
+        levels = rng.integers(1, 9, int(rng.integers(1, 15)))
+        losses = (levels * 10 ** rng.uniform(-3, 3)).tolist()
+        patience = int(rng.integers(1, 6))
+        best, waited = 0, 0
+        for i, loss in enumerate(losses):
+            if loss < losses[best] or i == 0:
+                best, waited = i, 0
+            else:
+                waited += 1
+        got = tuple(function(list(losses), patience))
+        expected = (best, waited >= patience)
+        assert got == expected, f"{losses}, patience {patience}: expected {expected}, got {got}"
+
+
+def test_split_files(function):
+    """Random numbers of files and shares, and as many splits as there are seeds."""
+    from pathlib import Path
+
+    import numpy as np
+
+    rng = np.random.default_rng()
+    for part in (rng.uniform(0.1, 0.4), rng.uniform(0.6, 0.9)):  # of a file: down, and up
+        paths = [Path(f"set/{n:03}.png") for n in range(int(rng.integers(24, 31)))]
+        share = (int(rng.integers(7, 15)) + part) / len(paths)
+        case = f"{len(paths)} files, share {share:.4f}"
+        held = []
+        for seed in rng.integers(2**31, size=60).tolist():
+            train, held_out = map(list, function(list(paths), share, seed))
+            assert sorted(train + held_out) == paths, f"{case}: files are lost, or on both sides"
+            assert len(held_out) == round(share * len(paths)), (
+                f"{case}: expected {round(share * len(paths))} held out, got {len(held_out)}"
+            )
+            again = tuple(map(list, function(list(paths), share, seed)))
+            assert again == (train, held_out), f"{case}: seed {seed} gives two different splits"
+            held.append(frozenset(held_out))
+        # a piece of the sorted folder, wherever it begins, gives no more sets than there are files
+        assert len(set(held)) > len(paths), f"{case}: 60 seeds give {len(set(held))} splits only"
+        assert frozenset.union(*held) == set(paths), f"{case}: some files are never held out"

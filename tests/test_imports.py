@@ -1,0 +1,43 @@
+"""Imports run downward only: the rooms of the library and the floors that they are on."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import course_lib
+
+ROOT = Path(course_lib.__file__).parent
+FLOORS = (
+    {"image", "lab", "bins", "metrics", "files", "device", "parallel"},
+    {"models", "hints", "data"},
+    {"inference"},
+    {"training", "evaluation"},
+    {"plotting", "checks", "environment", "cli"},
+)
+
+
+def imports():
+    """Each room (a module or package of course_lib) with the rooms that it imports."""
+    rooms = {path.stem for path in ROOT.iterdir() if path.stem != "__pycache__"} - {"__init__"}
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("course_lib"):
+                _, *rest = node.module.split(".")
+                names = rest[:1] or [alias.name for alias in node.names]
+                found.setdefault(room, set()).update(rooms.intersection(names) - {room})
+    return found
+
+
+def test_no_room_imports_one_above_it_and_no_two_import_each_other():
+    found = imports()
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    upward = {
+        (room, other)
+        for room, others in found.items()
+        for other in others
+        if room in floor and other in floor and floor[other] > floor[room]
+    }
+    assert found["inference"] >= {"models", "hints"} and not upward
+    TopologicalSorter(found).prepare()  # raises CycleError, which names the rooms
