@@ -105,13 +105,13 @@ def test_the_cell_for_a_gpu_trains_on_a_public_set(tmp_path, monkeypatch):
     (tmp_path / "gan.json").write_text(json.dumps(config))
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("course_lib.training.__main__.CONFIGS", tmp_path)
+    monkeypatch.setattr("course_lib.training.CONFIGS", tmp_path)
     monkeypatch.setattr("course_lib.data.public.fetch_dataset", lambda name: tmp_path / "set")
     cells = jupytext.read(course.LESSONS / f"{LESSON}.py").cells
     (cell,) = (c.source for c in cells if c.cell_type == "code" and "PROFILE =" in c.source)
     names = {"cl": cl, "np": np}
     exec(cell.replace('PROFILE = "laptop"', 'PROFILE = "gpu"'), names)
-    assert names["history"].rows[-1]["step"] == 2
+    assert names["history"].rows[-1]["step"] == 3  # one by L1 alone, two of the game
     assert names["parts"]["train"].shape[1:] == (3, 144, 144)
     assert (
         len(names["parts"]["train"]) + len(names["parts"]["validation"]) < 60

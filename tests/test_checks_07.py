@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from lesson import defined_in
 
 from course_lib.checks import lesson_07 as check
+from course_lib.data.arrays import hold_out
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.finetune import TRUNK, FineTuning, freeze, hold_out
+from course_lib.training.finetune import TRUNK, FineTuning, freeze
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

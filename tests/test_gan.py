@@ -16,6 +16,7 @@ import torch.nn.functional as F
 import course_lib as cl
 from course_lib import PatchDiscriminator, UNetGenerator
 from course_lib.lab import normalize_lab
+from course_lib.metrics import ab_histogram_distance
 from course_lib.models import load_network
 from course_lib.training.__main__ import main
 from course_lib.training.batches import Settings
@@ -23,7 +24,6 @@ from course_lib.training.gan import (
     Gan,
     GanSettings,
     Reconstruction,
-    ab_histogram_distance,
     measure_colouring,
 )
 from course_lib.training.loop import History, fit

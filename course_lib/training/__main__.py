@@ -9,6 +9,7 @@ python -m course_lib.training compare --train train.npy --validation val.npy --r
 python -m course_lib.training export --run runs/eccv16 --validation val.npy --output x.safetensors
 
 On several processes, cards or machines: torchrun --nproc-per-node N -m course_lib.training ...
+(on CPUs each process then normalizes its own share of a batch; see course_lib.parallel)
 """
 
 import argparse

@@ -13,6 +13,7 @@ later, thaw them and make another recipe.
 import copy
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from course_lib import parallel
 from course_lib.data.arrays import in_parts
-from course_lib.training.loop import Attributes, Part
+from course_lib.training.loop import Attributes
 from course_lib.training.supervised import SupervisedRecipe
 
 #: What both networks have in common, and what knows textures and things: everything before the
@@ -199,7 +200,7 @@ class FineTuning:
                 raise ValueError(f"{block} is frozen, so it has no use for a learning rate")
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, Any]:
         """See `loop.Recipe`."""
         mine = Attributes(self, "start", "best_value", "best_step", "_step", "_waited", "_lost")
         return self.recipe.parts | {"best": self.best, "fine_tuning": mine}

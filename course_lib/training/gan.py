@@ -81,7 +81,7 @@ def measure_colouring(network: nn.Module, codes: np.ndarray) -> dict[str, float]
     -------
     dict
         "psnr" in dB, the mean over pictures; "auc" of ab error, in percent; "chroma", the mean
-        distance from gray in Lab units; "histogram", see `ab_histogram_distance`.
+        distance from gray in Lab units; "histogram", see `metrics.ab_histogram_distance`.
     """
     L, predicted, true = predict(network, codes)
     pairs = zip(pictures(L, predicted), pictures(L, true), strict=True)

@@ -18,16 +18,6 @@ from course_lib import parallel
 from course_lib.files import whole_file
 
 
-class Part(Protocol):
-    """What has a state: a network, an optimizer, a schedule, an average, `Attributes`."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state, in tensors, numbers, texts, lists and dicts."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> Any:
-        """Go back to it."""
-
-
 class Recipe(Protocol):
     """What the loop asks of a recipe.
 
@@ -39,15 +29,17 @@ class Recipe(Protocol):
     ----------
     batch_size : int
         Pictures in a step.
-    parts : mapping of str to Part
-        Everything that the next step depends on, by name. The loop saves it and loads it.
+    parts : mapping of str to object
+        Everything that the next step depends on, by name: networks, optimizers, schedules,
+        averages, `Attributes`. The loop saves and loads it all by ``state_dict()`` and
+        ``load_state_dict()``.
     plan : dict
         What a run must keep from its beginning to its end: "recipe", its name, and the settings.
         The loop refuses a checkpoint that was made with another plan.
     """
 
     batch_size: int
-    parts: Mapping[str, Part]
+    parts: Mapping[str, Any]
     plan: dict[str, Any]
 
     def train_step(self, step: int) -> dict[str, float]:
