@@ -63,6 +63,11 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("course_lib"))
 
 
+def is_offline() -> bool:
+    """Whether ``COURSE_OFFLINE`` forbids to use the network."""
+    return os.environ.get("COURSE_OFFLINE", "0") not in ("", "0")
+
+
 def wrong_digest(path: Path, checksum: str) -> str | None:
     """Compare a file with its checksum.
 
@@ -116,7 +121,7 @@ def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> P
         if reason is None:
             return path
         tried.append((path, reason))
-    if os.environ.get("COURSE_OFFLINE", "0") not in ("", "0"):
+    if is_offline():
         failed = "are not on this machine, and COURSE_OFFLINE forbids to download them"
     else:
         failed = "could not be downloaded"

@@ -346,7 +346,7 @@ def test_only_some_subfolders_count(photographs):
 def test_a_public_set_is_called_by_its_name(photographs, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
-    one = PublicSet("https://example.org/photographs.zip", "md5:0", 1, "coffee")
+    one = PublicSet("https://example.org/photographs.zip", "md5:0", 1, "coffee", "free")
     monkeypatch.setitem(PUBLIC_SETS, "photographs", one)
     monkeypatch.setitem(PUBLIC_SETS, "others", one)
     assert main(["--folder", "photographs", "--part", "validation", "--count", "1"]) == 0

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import shutil
+import subprocess
 import tarfile
 import threading
 import zipfile
@@ -80,7 +82,7 @@ def publish(monkeypatch, server, content=GOOD, name="tiny.tgz", promised=None, k
     server.content = content
     digest = hashlib.new(kind, content if promised is None else promised).hexdigest()
     address = f"http://127.0.0.1:{server.server_port}/{name}"
-    one = PublicSet(address, f"{kind}:{digest}", 1, "two pictures")
+    one = PublicSet(address, f"{kind}:{digest}", 1, "two pictures", "free")
     monkeypatch.setitem(PUBLIC_SETS, "tiny", one)
     return PUBLIC_SETS["tiny"]
 
@@ -97,9 +99,12 @@ def failure():
 
 def test_every_set_has_an_address_and_a_checksum():
     for one in PUBLIC_SETS.values():
-        assert one.address.startswith("http") and one.address.endswith((".tgz", ".zip"))
         kind, digest = one.checksum.split(":")
-        assert len(bytes.fromhex(digest)) == hashlib.new(kind).digest_size
+        endings = "" if kind == "commit" else (".tgz", ".zip")
+        assert one.address.startswith("http") and one.address.endswith(endings)
+        size = 20 if kind == "commit" else hashlib.new(kind).digest_size
+        assert len(bytes.fromhex(digest)) == size
+        assert one.terms
     assert len({one.checksum for one in PUBLIC_SETS.values()}) == len(PUBLIC_SETS)
     # archives lie side by side in the cache folder
     assert len({one.address.rsplit("/", 1)[-1] for one in PUBLIC_SETS.values()}) == len(
@@ -129,6 +134,70 @@ def test_a_progress_bar_is_shown_and_the_command_prints_the_folder(server, monke
     monkeypatch.setenv("COURSE_CACHE", str(server.cache / "other"))
     assert main(["tiny"]) == 1
     assert "no such file on the server (404)" in capfd.readouterr().err
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(monkeypatch, tmp_path):
+    """A repository of two commits, of which the table has the first."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("COURSE_OFFLINE", raising=False)
+    folder = tmp_path / "published"
+    (folder / "data" / "train").mkdir(parents=True)
+    (folder / "data" / "train" / "a.jpg").write_bytes(picture())
+    (folder / "notes.txt").write_text("not asked for")
+    git(folder, "init", "--quiet")
+    git(folder, "config", "uploadpack.allowReachableSHA1InWant", "true")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", "one")
+    commit = git(folder, "rev-parse", "HEAD")
+    git(folder, "rm", "--quiet", "data/train/a.jpg")
+    git(folder, "commit", "--quiet", "--message", "gone")
+
+    def publish_commit(commit=commit, path="data"):
+        one = PublicSet(str(folder), f"commit:{commit}", 1, "a picture", "free", path)
+        monkeypatch.setitem(PUBLIC_SETS, "tiny", one)
+
+    publish_commit()
+    return publish_commit
+
+
+def test_a_folder_of_one_commit_is_taken_out_of_a_repository(repository, tmp_path):
+    folder = fetch_dataset("tiny")
+    assert folder == tmp_path / "cache" / "tiny"
+    assert [path.relative_to(folder).as_posix() for path in folder.rglob("*.*")] == ["train/a.jpg"]
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+def test_the_whole_of_a_commit_can_be_taken(repository):
+    repository(path=".")
+    names = sorted(path.name for path in fetch_dataset("tiny").rglob("*.*"))
+    assert names == ["a.jpg", "notes.txt"]
+
+
+def test_a_commit_that_is_not_there_is_said_and_leaves_nothing(repository, tmp_path):
+    repository(commit="0" * 40)
+    message = failure()
+    assert "could not be fetched: " in message and "0" * 40 in message
+    assert f"save it as {tmp_path / 'cache' / 'tiny'}" in message
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_repository_is_not_asked_offline_nor_without_git(repository, monkeypatch):
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    assert "COURSE_OFFLINE forbids" in failure()
+    monkeypatch.delenv("COURSE_OFFLINE")
+    monkeypatch.setattr(public.shutil, "which", lambda name: None)
+    assert "git is not installed" in failure()
 
 
 @pytest.mark.parametrize("kind", ["md5", "sha256"])

@@ -2,14 +2,18 @@
 
     python -m course_lib.data.public imagenette
 
-None of them ships with the course, and each keeps its own terms: Imagenette and Tiny ImageNet are
-parts of ImageNet, which is for research and teaching that is not commercial; PACS comes without a
-licence.
+None of them ships with the course, and each keeps its own terms, which its row names. Some are
+archives; others lie as plain files in a public git repository, of which one folder of one commit
+is taken. For those git is needed; it verifies what it fetches by itself, since a commit's name is
+a digest of all that is in it.
 
 The environment variables that `files` names are heeded.
 """
 
 import argparse
+import os
+import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -18,11 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.files import DownloadError, cache_folder, fetch
+from course_lib.files import DownloadError, cache_folder, fetch, is_offline
 
 
 class DatasetError(RuntimeError):
     """A set of pictures cannot be fetched or unpacked; the message says why and what to do."""
+
+
+_IMAGENET = "a part of ImageNet: research and teaching, not commercial"
+_UNSTATED = "no licence is given: look at it as research and teaching alone"
 
 
 @dataclass(frozen=True)
@@ -32,19 +40,26 @@ class PublicSet:
     Attributes
     ----------
     address : str
-        Where the archive is.
+        Where the archive is, or the git repository.
     checksum : str
         Of the archive, as "md5:..." or "sha256:...": what is publicly on record for these sets.
+        Of a repository "commit:..." and the commit's name.
     megabytes : int
         What is to be downloaded, about.
     description : str
         What is in it.
+    terms : str
+        What may be done with the pictures.
+    path : str
+        Of a repository: the folder that has the pictures.
     """
 
     address: str
     checksum: str
     megabytes: int
     description: str
+    terms: str
+    path: str = "."
 
 
 #: Where the checksums come from:
@@ -53,30 +68,73 @@ class PublicSet:
 #: caltech-101: torch for R (mlverse/torchvision), ``R/dataset-caltech.R``.
 #: pacs: WasifAhmed1917/ATML, ``PA1/README.md``. The authors' own link has moved more than once and
 #: has no checksum on record; this is a copy, at a fixed revision.
+#: The repositories are copies that others keep, at the commit that was looked at.
 PUBLIC_SETS = {
     "imagenette": PublicSet(
         "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz",
         "md5:e793b78cc4c9e9a4ccc0c1155377a412",
         99,
         "13,394 photographs of ten kinds of things, 160 pixels on the shorter side",
+        _IMAGENET,
     ),
     "imagenette-320": PublicSet(
         "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",
         "md5:3df6f0d01a2c9592104656642f5e78a3",
         342,
         "the same, 320 pixels on the shorter side",
+        _IMAGENET,
+    ),
+    "imagenette-224": PublicSet(
+        "https://github.com/thunderInfy/imagenette",
+        "commit:b850f030ff0701c36a4adc8b928ea9483a46915b",
+        150,
+        "the same, 224 x 224 pixels, from a repository",
+        _IMAGENET,
     ),
     "tiny-imagenet": PublicSet(
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
         "md5:90528d7ca1a48142e341f4ef8d21d0de",
         248,
         "120,000 photographs of 200 kinds of things, 64 x 64 pixels",
+        _IMAGENET,
+    ),
+    "mini-imagenet": PublicSet(
+        "https://github.com/Deo0330/split_minidataset",
+        "commit:557ebcae0db23651f9370f54a5f31b1f0fd4064d",
+        247,
+        "60,000 photographs of 100 kinds of things, 84 x 84 pixels",
+        _IMAGENET,
+    ),
+    "miniplaces": PublicSet(
+        "https://github.com/rathull/CTFs",
+        "commit:f35c219885f163ca00a045236dd44be489598837",
+        482,
+        "110,000 photographs of 100 kinds of places, 128 x 128 pixels",
+        "a part of MIT's Places: research and teaching, not commercial",
+        "data/images",
+    ),
+    "flickr8k": PublicSet(
+        "https://github.com/RlNZLER/Image-Text-Matching",
+        "commit:56a15d913c3f290e2ee896386ece6076c1eea02e",
+        217,
+        "8,091 photographs of people, dogs and the outdoors, 224 x 224 pixels",
+        "photographs of Flickr's users: research and teaching, not commercial",
+        "data/images",
+    ),
+    "intel-scenes": PublicSet(
+        "https://github.com/yadavaditya13/Image_Classification_Using_Deep_Learning",
+        "commit:029bdafbcdc4b2ab866fd3706487c982be58b54d",
+        369,
+        "24,340 photographs of six kinds of scenes, 150 x 150 pixels",
+        _UNSTATED,
+        "dataset",
     ),
     "caltech-101": PublicSet(
         "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
         "md5:3138e1922a9193bfa496528edbbc45d0",
         137,
         "9,144 photographs of 101 kinds of things, about 300 x 200 pixels",
+        "Creative Commons BY 4.0 for the collection",
     ),
     "pacs": PublicSet(
         "https://huggingface.co/datasets/Azeez577/PACS/resolve/"
@@ -85,6 +143,7 @@ PUBLIC_SETS = {
         184,
         "1,670 photographs of seven kinds of things, 227 x 227 pixels, in the folder photo; "
         "paintings, cartoons and sketches of the same beside it",
+        _UNSTATED,
     ),
 }
 
@@ -118,13 +177,13 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
     folder = cache_folder() / name
     if folder.is_dir():
         return folder
+    what = f"the pictures of {name} (about {public.megabytes} MB)"
+    kind, _, commit = public.checksum.partition(":")
+    if kind == "commit":
+        _fetch_commit(public, commit, folder, what)
+        return folder
     try:
-        archive = fetch(
-            public.address,
-            public.checksum,
-            f"the pictures of {name} (about {public.megabytes} MB)",
-            progress=progress,
-        )
+        archive = fetch(public.address, public.checksum, what, progress=progress)
     except DownloadError as error:
         raise DatasetError(str(error)) from None
     try:
@@ -132,6 +191,41 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
     except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{archive}: cannot be unpacked into {folder} ({error})") from None
     return folder
+
+
+def _fetch_commit(public: PublicSet, commit: str, folder: Path, what: str) -> None:
+    """Take a folder out of one commit of a repository, without its history."""
+    by_hand = (
+        f"To put them there by hand, take the folder {public.path!r} out of the commit\n"
+        f"{commit} of {public.address}\nand save it as {folder}"
+    )
+    if is_offline():
+        raise DatasetError(
+            f"{what} are not on this machine, and COURSE_OFFLINE forbids to download them.\n"
+            + by_hand
+        )
+    if shutil.which("git") is None:
+        raise DatasetError(f"{what} lie in a git repository, and git is not installed.\n{by_hand}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # all in one folder, so that an interrupt leaves nothing that looks whole
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        archive = Path(temporary) / "pictures.tar"
+        for arguments in (
+            ["init", "--quiet", "--bare", "."],
+            ["fetch", "--quiet", "--depth", "1", public.address, commit],
+            ["archive", "--output", archive.name, f"{commit}:{public.path}".removesuffix(":.")],
+        ):
+            done = subprocess.run(
+                ["git", *arguments],
+                cwd=temporary,
+                capture_output=True,
+                text=True,
+                env=os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+            )
+            if done.returncode:
+                reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
+                raise DatasetError(f"{what} could not be fetched: {reason}\n{by_hand}")
+        _unpack(archive, folder)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -169,7 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch a set and print its folder; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m course_lib.data.public")
     parser.description = "fetch a public set of photographs, once, and print its folder"
-    parser.epilog = "; ".join(f"{key}: {one.description}" for key, one in PUBLIC_SETS.items())
+    parser.epilog = "; ".join(
+        f"{key}: {one.description} ({one.terms})" for key, one in PUBLIC_SETS.items()
+    )
     parser.add_argument("name", choices=PUBLIC_SETS)
     try:
         print(fetch_dataset(parser.parse_args(arguments).name))
