@@ -21,12 +21,12 @@ from authoring.course import DATA
 from authoring.markers import replace_between
 from course_lib.evaluation import format_table, markdown_table
 from course_lib.evaluation.summary import COLUMNS, interval_text
-from course_lib.models import NETWORKS
+from course_lib.models import shipped_weights
 from course_lib.plotting import COLORS, LINES, new_figure
 from course_lib.training.loop import History
 
 #: The course's own weights, by network.
-COURSE = {name: row.shipped for name, row in NETWORKS.items() if row.shipped}
+COURSE = shipped_weights()
 
 WEIGHTS = DATA / "weights"
 

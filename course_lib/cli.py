@@ -14,7 +14,7 @@ from course_lib.device import pick_device
 from course_lib.image import SUFFIXES, ImageError, list_images, load_image, save_image
 from course_lib.inference import colorize
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
-from course_lib.models import NETWORKS, WeightsError, load_network
+from course_lib.models import NETWORKS, WeightsError, load_network, shipped_weights
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,7 +138,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.model == "both":
         if options.weights not in ("course", "official"):
             raise ValueError("--weights FILE holds one network; name it with --model")
-        names = [name for name, row in NETWORKS.items() if row.shipped]
+        names = list(shipped_weights())
     tasks = list(_tasks(options.inputs))
     nets = {name: load_network(name, options.weights).to(device) for name in names}
     _make(options.output)

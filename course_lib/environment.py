@@ -208,17 +208,15 @@ def _photographs() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    from course_lib.models import NETWORKS, WeightsError, find_weights, read_weights
+    from course_lib.models import WeightsError, find_weights, read_weights, shipped_weights
 
-    for model, row in NETWORKS.items():
-        if row.shipped is None:
-            continue
+    for model, shipped in shipped_weights().items():
         try:
             _, header = read_weights(find_weights(model, "course"))
         except WeightsError as error:
             yield Finding("FAIL", f"weights of {model}", _one_line(error))
         else:
-            found = f"{row.shipped.file} (width {header.get('width', 'unknown')}), verified"
+            found = f"{shipped.file} (width {header.get('width', 'unknown')}), verified"
             yield Finding("OK", f"weights of {model}", found)
 
 

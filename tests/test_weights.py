@@ -22,12 +22,12 @@ from course_lib.models import (
     loading,
     read_weights,
     save_weights,
+    shipped_weights,
     weights,
 )
 from course_lib.models.networks import Weights
 
 L = torch.full((1, 1, 16, 24), 50.0)
-SHIPPED = {name: row.shipped for name, row in NETWORKS.items() if row.shipped}
 
 
 def sha256(content):
@@ -303,9 +303,9 @@ def test_a_word_that_means_nothing(word):
 # Shipped weights
 
 
-@pytest.mark.parametrize("model", SHIPPED)
+@pytest.mark.parametrize("model", shipped_weights())
 def test_the_shipped_files_are_those_that_the_code_names(model):
-    shipped = SHIPPED[model]
+    shipped = shipped_weights()[model]
     path = files.data_folder() / "weights" / shipped.file
     assert sha256(path.read_bytes()) == shipped.sha256
     assert find_weights(model, "course") == path

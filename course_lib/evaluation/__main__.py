@@ -17,7 +17,7 @@ from course_lib.evaluation.held_out import SIZE, held_out_pictures
 from course_lib.evaluation.results import evaluate, format_results, results_sheet
 from course_lib.files import whole_file
 from course_lib.image import ImageError, save_image
-from course_lib.models import NETWORKS, WeightsError, find_weights, load_network
+from course_lib.models import WeightsError, find_weights, load_network, shipped_weights
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,11 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        nets = {
-            name: load_network(name, options.weights)
-            for name, row in NETWORKS.items()
-            if row.shipped
-        }
+        nets = {name: load_network(name, options.weights) for name in shipped_weights()}
         nearest = NearestPicture(training_codes(options.train))
         if options.folder:
             folders = [

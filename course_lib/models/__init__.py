@@ -13,7 +13,7 @@ from course_lib.models.loading import (
     siggraph17,
 )
 from course_lib.models.modes import evaluating
-from course_lib.models.networks import NETWORKS, Network, look_up, name_of
+from course_lib.models.networks import NETWORKS, Network, look_up, name_of, shipped_weights
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.models.unet import UNetGenerator
@@ -37,5 +37,6 @@ __all__ = [
     "name_of",
     "read_weights",
     "save_weights",
+    "shipped_weights",
     "siggraph17",
 ]

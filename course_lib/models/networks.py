@@ -152,3 +152,8 @@ def name_of(network: nn.Module) -> str | None:
         Any network.
     """
     return next((name for name, row in NETWORKS.items() if isinstance(network, row.build)), None)
+
+
+def shipped_weights() -> dict[str, Weights]:
+    """The course's own weights, by the names of their networks."""
+    return {name: row.shipped for name, row in NETWORKS.items() if row.shipped}
