@@ -3,10 +3,13 @@
 python -m course_lib.training prepare FOLDER --size 64 --output train.npy
 python -m course_lib.training prior --train train.npy --output ab-prior.csv
 python -m course_lib.training eccv16 --train train.npy --validation val.npy --run runs/eccv16
+python -m course_lib.training l1 --train train.npy --validation val.npy --run runs/l1
 python -m course_lib.training gan --train train.npy --validation val.npy --run runs/gan
 python -m course_lib.training finetune --train mine.npy --validation val.npy --run runs/mine
 python -m course_lib.training compare --train train.npy --validation val.npy --run runs/trials
 python -m course_lib.training export --run runs/eccv16 --validation val.npy --output x.safetensors
+
+A config with stages on several arrays gets them by name: --train small=a.npy --train large=b.npy
 
 On several processes, cards or machines: torchrun --nproc-per-node N -m course_lib.training ...
 (on CPUs each process then normalizes its own share of a batch; see course_lib.parallel)

@@ -11,6 +11,8 @@ from string import Template
 import numpy as np
 from PIL import Image
 
+from course_lib.files import whole_file
+
 _PAGE = Template("""\
 <!DOCTYPE html>
 <html lang="en">
@@ -124,5 +126,6 @@ def write_report(
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    with whole_file(path) as file:
+        file.write(page.encode())
     return path
