@@ -773,7 +773,7 @@ show(
 )
 
 # %% [markdown]
-# Every seed moves in the same direction, and no two by the same amount. So "the game makes colours
+# Every seed moves in the same direction, some further than others. So "the game makes colours
 # stronger" is a finding; "0.3 better than your method", from one run each, would not be. When you
 # read a paper, look for the word *seeds*.
 
