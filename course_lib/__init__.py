@@ -19,15 +19,9 @@ from course_lib.bins import (
     smooth_prior,
     soft_encode,
 )
-from course_lib.data.arrays import (
-    GRAY_CHROMA,
-    build_array,
-    decode_lab,
-    encode_lab,
-    hold_out,
-    square,
-)
+from course_lib.data.arrays import decode_lab, encode_lab, hold_out, square
 from course_lib.data.photos import load_photo, photos
+from course_lib.data.prepare import GRAY_CHROMA, build_array
 from course_lib.data.prior import ab_prior
 from course_lib.data.split import only_part
 from course_lib.hints import hint_tensors, simulate_hints, suggest_colours

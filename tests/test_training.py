@@ -16,7 +16,8 @@ from skimage import data
 from skimage.color import rgb2lab
 
 from course_lib.bins import EncodingTable, ab_bins, nearest_bins, rebalancing_weights
-from course_lib.data.arrays import build_array, decode_lab, encode_lab, square
+from course_lib.data.arrays import decode_lab, encode_lab, square
+from course_lib.data.prepare import build_array
 from course_lib.data.prior import ab_prior, load_prior, save_prior, training_prior
 from course_lib.models import NETWORKS, Network, load_network
 from course_lib.models.eccv16 import ECCV16
@@ -345,6 +346,34 @@ def test_building_an_array_leaves_out_gray_and_broken_pictures(folder, tmp_path)
     with Image.open(folder / "00.jpg") as first:
         lab = rgb2lab(square(np.asarray(first), 32))
     assert np.abs(codes[0].transpose(1, 2, 0) - encode_lab(lab).astype(int)).max() <= 1
+
+
+def test_near_copies_of_held_out_pictures_and_of_each_other_are_passed_over(tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    shown = {"a": data.astronaut(), "b": data.coffee()[:400, :400], "c": data.chelsea()[:, :300]}
+    for name, picture in shown.items():
+        Image.fromarray(picture).save(pictures / f"{name}.png")
+    # held out: the astronaut, mirrored and smaller; and among the others the cat a second time
+    Image.fromarray(data.astronaut()[::2, ::-2]).save(tmp_path / "held-out.png")
+    Image.fromarray(data.chelsea()[:, :300]).save(pictures / "d.jpg", quality=60)
+    build_array([tmp_path / "held-out.png"], tmp_path / "held.npy", 64, progress=False)
+    counts = build_array(
+        sorted(pictures.iterdir()),
+        tmp_path / "some.npy",
+        32,
+        unlike=[np.load(tmp_path / "held.npy")],
+        progress=False,
+    )
+    assert counts == {"kept": 2, "gray": 0, "unreadable": 0, "copies": 2}
+    kept = [np.array(Image.fromarray(square(shown[name], 32))) for name in "bc"]
+    wanted = np.stack([encode_lab(rgb2lab(picture)).transpose(2, 0, 1) for picture in kept])
+    assert np.array_equal(np.load(tmp_path / "some.npy"), wanted)
+    command = ["prepare", str(pictures), "--size", "32", "--output", str(tmp_path / "b.npy")]
+    assert main([*command, "--unlike", str(tmp_path / "held.npy")]) == 0
+    assert "2 kept, 0 gray, 0 unreadable, 2 copies" in capsys.readouterr().out
+    assert main([*command, "--unlike"]) == 0  # of each other alone
+    assert "3 kept, 0 gray, 0 unreadable, 1 copies" in capsys.readouterr().out
 
 
 def test_building_from_nothing_says_so(tmp_path, folder):

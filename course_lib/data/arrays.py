@@ -1,20 +1,10 @@
 """Photographs as one array of Lab pixels: decoded once, then fed to training from memory."""
 
-import os
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from PIL import Image
-from skimage.color import rgb2lab
-from tqdm.auto import tqdm
-
-from course_lib.files import whole_file
-from course_lib.image import ImageError, load_image
-
-#: A picture whose mean chroma is lower teaches a network only that things are gray.
-GRAY_CHROMA = 3.0
 
 
 def encode_lab(lab: np.ndarray) -> np.ndarray:
@@ -61,7 +51,7 @@ def in_parts(
     Parameters
     ----------
     codes : numpy.ndarray
-        (N, 3, H, W) uint8, as `build_array` writes them.
+        (N, 3, H, W) uint8, as `prepare.build_array` writes them.
     device : torch.device or str
         Where the network is that is to be measured.
     size : int
@@ -99,65 +89,6 @@ def square(rgb: np.ndarray, size: int) -> np.ndarray:
     if side == size:
         return crop
     return np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))
-
-
-def build_array(
-    paths: Sequence[str | os.PathLike],
-    output: str | os.PathLike,
-    size: int,
-    *,
-    min_chroma: float = GRAY_CHROMA,
-    progress: bool = True,
-) -> dict[str, int]:
-    """Decode photographs once into an .npy file for training.
-
-    Parameters
-    ----------
-    paths : sequence of path
-        Picture files.
-    output : path
-        The .npy to write: (N, 3, size, size) uint8, as `encode_lab` makes it.
-    size : int
-        Side of the centre squares, in pixels.
-    min_chroma : float
-        Pictures whose mean chroma is lower are gray, and left out.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    dict
-        Counts: "kept", "gray", "unreadable".
-    """
-    if not paths:
-        raise ValueError("no pictures to decode; check the folder's name")
-    counts = {"kept": 0, "gray": 0, "unreadable": 0}
-    with whole_file(output) as file:
-        _write_header(file, len(paths), size)
-        for path in tqdm(paths, disable=not progress, unit="picture", mininterval=1):
-            try:
-                rgb = square(load_image(path), size)
-            except ImageError:
-                counts["unreadable"] += 1
-                continue
-            lab = rgb2lab(rgb)
-            if np.hypot(lab[..., 1], lab[..., 2]).mean() < min_chroma:
-                counts["gray"] += 1
-                continue
-            file.write(encode_lab(lab).transpose(2, 0, 1).tobytes())
-            counts["kept"] += 1
-        if not counts["kept"]:
-            raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
-        file.seek(0)
-        _write_header(file, counts["kept"], size)
-    return counts
-
-
-def _write_header(file: BinaryIO, count: int, size: int) -> None:
-    """Begin an .npy file. NumPy leaves room for any count, so it can be written anew later."""
-    shape = (count, 3, size, size)
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 def hold_out(count: int, share: float = 0.25, seed: int = 0) -> tuple[list[int], list[int]]:

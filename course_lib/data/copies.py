@@ -37,7 +37,7 @@ def thumbnails(codes: np.ndarray) -> Tensor:
     Parameters
     ----------
     codes : numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+        (N, 3, H, W) uint8, as `data.prepare.build_array` writes them.
 
     Returns
     -------

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.data.arrays import GRAY_CHROMA, square
+from course_lib.data.arrays import square
 from course_lib.data.copies import near_copies, shrink
+from course_lib.data.prepare import GRAY_CHROMA
 from course_lib.data.split import only_part
 from course_lib.image import ImageError, list_images, load_image
 from course_lib.lab import rgb_to_lab

@@ -27,7 +27,7 @@ import torch
 
 from course_lib import parallel
 from course_lib.bins import EncodingTable, ab_bins
-from course_lib.data.arrays import GRAY_CHROMA, build_array
+from course_lib.data.prepare import GRAY_CHROMA, build_array
 from course_lib.data.prior import save_prior, training_prior
 from course_lib.data.split import PARTS, only_part
 from course_lib.image import ImageError, list_images, save_image
@@ -44,7 +44,10 @@ def _prepare(options: argparse.Namespace) -> None:
     paths = [path for folder in options.folders for path in list_images(folder)]
     if options.part:
         paths = only_part(paths, options.part)
-    counts = build_array(paths, options.output, options.size, min_chroma=options.min_chroma)
+    unlike = [load_array(path) for path in options.unlike] if options.unlike is not None else None
+    counts = build_array(
+        paths, options.output, options.size, min_chroma=options.min_chroma, unlike=unlike
+    )
     print(f"{options.output}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
 
 
@@ -159,6 +162,13 @@ def _parser() -> argparse.ArgumentParser:
         "--part", choices=("train", *PARTS), help="only these, by hash (default: all pictures)"
     )
     prepare.add_argument("--min-chroma", type=float, default=GRAY_CHROMA)
+    prepare.add_argument(
+        "--unlike",
+        type=Path,
+        nargs="*",
+        metavar="ARRAY",
+        help="pass over near copies of the pictures of these arrays, and of each other",
+    )
     prepare.add_argument("--output", type=Path, required=True)
 
     prior = command("prior", _prior, "count how often each of the 313 colours occurs")

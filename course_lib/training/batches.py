@@ -13,7 +13,7 @@ from course_lib.data.arrays import decode_lab
 from course_lib.device import pick_device
 from course_lib.training.loop import step_generator
 
-#: Pictures to train on, (N, 3, H, W) uint8 as `data.arrays.build_array` writes them; or several
+#: Pictures to train on, (N, 3, H, W) uint8 as `data.prepare.build_array` writes them; or several
 #: such arrays, each with a weight: how often, beside the others, a batch is taken from it.
 Pictures = np.ndarray | Sequence[tuple[np.ndarray, float]]
 

@@ -47,7 +47,7 @@ def sweep(
     network : ECCV16
         As trained, not softened.
     codes : numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them; measured at that size.
+        (N, 3, H, W) uint8, as `data.prepare.build_array` writes them; measured at that size.
     lam : float
         Of the rebalancing that the network was trained with.
     sizes : sequence of int

@@ -70,7 +70,7 @@ def measure_classes(network: ECCV16, codes: np.ndarray) -> dict[str, float]:
     network : ECCV16
         With its own temperature.
     codes : numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+        (N, 3, H, W) uint8, as `data.prepare.build_array` writes them.
 
     Returns
     -------

@@ -38,7 +38,7 @@ def predict(network: nn.Module, codes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     network : torch.nn.Module
         Maps L to ab.
     codes : numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+        (N, 3, H, W) uint8, as `data.prepare.build_array` writes them.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def measure_colouring(network: nn.Module, codes: np.ndarray) -> dict[str, float]
     network : torch.nn.Module
         Maps L to ab.
     codes : numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+        (N, 3, H, W) uint8, as `data.prepare.build_array` writes them.
 
     Returns
     -------

@@ -75,7 +75,7 @@ def measure_regression(network: SIGGRAPH17, codes: np.ndarray) -> dict[str, floa
     network : SIGGRAPH17
         It is run in evaluation mode.
     codes : numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them.
+        (N, 3, H, W) uint8, as `data.prepare.build_array` writes them.
 
     Returns
     -------

@@ -330,7 +330,7 @@ def train_gan(
         the same width; "seed"; and the settings of the stages: "reconstruction" for `Settings`
         and "game" for `GanSettings`. See ``configs/gan.json``.
     train : numpy.ndarray or mapping of str to numpy.ndarray
-        (N, 3, H, W) uint8, as `data.arrays.build_array` writes them, or several by name.
+        (N, 3, H, W) uint8, as `data.prepare.build_array` writes them, or several by name.
     validation, run_dir, **options
         As in `train_run`.
 

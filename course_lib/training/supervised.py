@@ -19,7 +19,7 @@ class BatchRecipe(ABC):
     Parameters
     ----------
     codes : numpy.ndarray or sequence of (numpy.ndarray, float)
-        Training pictures, (N, 3, H, W) uint8 as `data.arrays.build_array` writes them; or several
+        Training pictures, (N, 3, H, W) uint8 as `data.prepare.build_array` writes them; or several
         such arrays with weights, see `batches.Pictures`.
     validation : numpy.ndarray
         Validation pictures, an array of that form.

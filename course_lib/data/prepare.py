@@ -1,0 +1,123 @@
+"""Folders of photographs as one array of Lab pixels, without those that no training should see."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from skimage.color import rgb2lab
+from tqdm.auto import tqdm
+
+from course_lib.data.arrays import encode_lab, square
+from course_lib.data.copies import near_copies, thumbnails
+from course_lib.files import whole_file
+from course_lib.image import ImageError, load_image
+
+#: A picture whose mean chroma is lower teaches a network only that things are gray.
+GRAY_CHROMA = 3.0
+#: Pictures that are decoded, compared and written at a time.
+_TOGETHER = 256
+
+
+def build_array(
+    paths: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    size: int,
+    *,
+    min_chroma: float = GRAY_CHROMA,
+    unlike: Sequence[np.ndarray] | None = None,
+    progress: bool = True,
+) -> dict[str, int]:
+    """Decode photographs once into an .npy file for training.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Picture files.
+    output : path
+        The .npy to write: (N, 3, size, size) uint8, as `arrays.encode_lab` makes it, in the
+        order of the paths.
+    size : int
+        Side of the centre squares, in pixels.
+    min_chroma : float
+        Pictures whose mean chroma is lower are gray, and left out.
+    unlike : sequence of numpy.ndarray, optional
+        Arrays of pictures of any size, (M, 3, H, W) uint8, that are held out: near copies of
+        theirs are left out, and near copies of pictures that were taken already; see
+        `copies.near_copies`. An empty sequence looks for the latter alone; None for neither.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict
+        Counts: "kept", "gray", "unreadable", and "copies" where they were looked for.
+
+    Raises
+    ------
+    ValueError
+        If no picture is left; nothing is written then.
+    """
+    if not paths:
+        raise ValueError("no pictures to decode; check the folder's name")
+    counts = {"kept": 0, "gray": 0, "unreadable": 0}
+    if unlike is not None:
+        counts["copies"] = 0
+        known = [thumbnails(codes) for codes in unlike]
+
+    def decode(path: str | os.PathLike) -> np.ndarray | str:
+        try:
+            rgb = square(load_image(path), size)
+        except ImageError:
+            return "unreadable"
+        lab = rgb2lab(rgb)
+        if np.hypot(lab[..., 1], lab[..., 2]).mean() < min_chroma:
+            return "gray"
+        return encode_lab(lab).transpose(2, 0, 1)
+
+    bar = tqdm(total=len(paths), disable=not progress, unit="picture", mininterval=1)
+    # Pillow and NumPy let go of Python's lock while they work: threads use all cores.
+    with whole_file(output) as file, ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        _write_header(file, len(paths), size)
+        for first in range(0, len(paths), _TOGETHER):
+            some = paths[first : first + _TOGETHER]
+            decoded = list(pool.map(decode, some))
+            for reason in ("gray", "unreadable"):
+                counts[reason] += sum(one is reason for one in decoded)
+            pictures = [one for one in decoded if not isinstance(one, str)]
+            if unlike is not None and pictures:
+                small = thumbnails(np.stack(pictures))
+                fresh = _fresh(small, known)
+                counts["copies"] += len(pictures) - len(fresh)
+                pictures = [pictures[i] for i in fresh]
+                known.append(small[fresh])
+            for picture in pictures:
+                file.write(picture.tobytes())
+            counts["kept"] += len(pictures)
+            bar.update(len(some))
+        if not counts["kept"]:
+            raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
+        file.seek(0)
+        _write_header(file, counts["kept"], size)
+    return counts
+
+
+def _fresh(small: torch.Tensor, known: Sequence[torch.Tensor]) -> list[int]:
+    """Numbers of the thumbnails that are near copies of no known one and of no earlier one."""
+    copies = torch.zeros(len(small), dtype=torch.bool)
+    for others in known:
+        copies |= near_copies(small, others)
+    fresh: list[int] = []
+    for number in torch.nonzero(~copies).flatten().tolist():
+        if not near_copies(small[number : number + 1], small[fresh]).any():
+            fresh.append(number)
+    return fresh
+
+
+def _write_header(file: BinaryIO, count: int, size: int) -> None:
+    """Begin an .npy file. NumPy leaves room for any count, so it can be written anew later."""
+    shape = (count, 3, size, size)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
