@@ -16,16 +16,6 @@ from course_lib.models.weights import WeightsError
 
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str):
-    """Bring `HintPainter` only when it is asked for: it needs anywidget, which is optional."""
-    if name == "HintPainter":
-        from course_lib.hint_painter import HintPainter
-
-        return HintPainter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 __all__ = [
     "ImageError",
     "PatchDiscriminator",
@@ -46,3 +36,12 @@ __all__ = [
     "siggraph17",
     "to_gray",
 ]
+
+
+def __getattr__(name: str):
+    """Bring `HintPainter` only when it is asked for: it needs anywidget, which is optional."""
+    if name == "HintPainter":
+        from course_lib.hint_painter import HintPainter
+
+        return HintPainter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
