@@ -108,6 +108,18 @@ export function colourName(rgb) {
   return NAMES.reduce((best, entry) => (gap(entry) < gap(best) ? entry : best))[0];
 }
 
+// Names of several colours: of those that share one, the most colourful is strong, the least soft.
+export function colourNames(colours) {
+  const chroma = (rgb) => Math.hypot(...labFromRgb(rgb).slice(1));
+  const names = colours.map(colourName);
+  return names.map((name, i) => {
+    const alike = colours.filter((_, j) => names[j] === name).map(chroma);
+    if (alike.length < 2) return name;
+    if (chroma(colours[i]) === Math.max(...alike)) return `strong ${name}`;
+    return chroma(colours[i]) === Math.min(...alike) ? `soft ${name}` : name;
+  });
+}
+
 // ------------------------------------------------------------- colours along the edges
 // The fast guided filter (K. He, J. Sun, 2015, arXiv:1505.00996), as in course_lib.inference.
 
@@ -201,8 +213,6 @@ const SVG = {
   reset: "M5 5v6h6M5.6 11a8 8 0 1 1-1 6",
   minus: "M5 12h14",
   plus: "M5 12h14M12 5v14",
-  save: "M12 4v11m-5-4.5 5 5 5-5M5 20h14",
-  load: "M12 16V5M7 9.5l5-5 5 5M5 20h14",
 };
 
 // Make an element: attributes as in HTML, functions for events, children as nodes or texts.
@@ -336,9 +346,9 @@ export function createPainter(root, colourer, { hints: given = [], patch: side =
     title, where, suggestions, pickerBox, make("div", { class: "hp-row" }, removeButton, doneButton),
   ); // prettier-ignore
   const saveButtons = [
-    button("Picture", "save", exportPng, { "aria-label": "Save picture as PNG", title: "Save the picture at full size (PNG)" }),
-    button("Hints", "save", saveHints, { "aria-label": "Save hints as JSON", title: "Save the hints (JSON)" }),
-    button("Hints", "load", () => file.click(), { "aria-label": "Load hints from JSON", title: "Load hints (JSON)" }),
+    button("Save PNG", null, exportPng, { title: "Save the picture at its full size" }),
+    button("Save hints", null, saveHints, { title: "Save the hints as JSON" }),
+    button("Load hints", null, () => file.click(), { title: "Load hints from JSON" }),
   ];
   const sizeRow = make(
     "div", { class: "hp-sizerow" }, make("label", { for: `${id}-size` }, "Size of hint"), size, sizeText,
@@ -523,11 +533,12 @@ export function createPainter(root, colourer, { hints: given = [], patch: side =
   function drawSuggestions() {
     const rgb = place?.index >= 0 ? hints[place.index][2] : null;
     const focused = [...suggestions.children].indexOf(document.activeElement);
+    const names = colourNames(offered.map(({ rgb }) => rgb));
     const list = offered.length ? offered : canSuggest ? Array(5).fill(null) : [];
     suggestions.replaceChildren(
       ...list.map((offer, i) => {
         if (!offer) return make("span", { class: "hp-suggestion hp-empty", "aria-hidden": "true" });
-        const name = colourName(offer.rgb);
+        const name = names[i];
         const percent = offer.share < 0.005 ? "under 1 %" : `${Math.round(100 * offer.share)} %`;
         const swatch = make("span", { class: "hp-swatch" });
         swatch.style.background = css(offer.rgb);
@@ -536,7 +547,7 @@ export function createPainter(root, colourer, { hints: given = [], patch: side =
         return make(
           "button", {
             type: "button", class: "hp-suggestion", "aria-pressed": String(same(rgb, offer.rgb)),
-            "aria-label": `${i + 1}: ${name}, ${percent}`, click: () => choose(offer.rgb),
+            click: () => choose(offer.rgb),
           },
           make("span", { class: "hp-key" }, String(i + 1)), swatch, make("span", { class: "hp-name" }, name),
           make("span", { class: "hp-percent" }, percent), make("span", { class: "hp-track" }, bar),
