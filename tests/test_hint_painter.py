@@ -109,6 +109,17 @@ def test_what_was_answered_once_is_not_computed_again(photo, net):
     assert len(passes) == 2
 
 
+def test_the_network_keeps_its_mode_and_a_painter_opened_anew_sees_its_training(photo):
+    net = cl.siggraph17(weights=None, width=0.05)
+    colourer = Colourer(photo, net)
+    before = small_ab(colourer)
+    with torch.no_grad():
+        net.model_out[0].bias += 1
+    assert net.training
+    colourer.answer({"kind": "open"})
+    assert (small_ab(colourer) != before).any()
+
+
 def test_a_large_photograph_is_painted_on_a_smaller_view(net):
     large = np.random.default_rng(0).integers(0, 255, (1500, 1200, 3), np.uint8)
     content, (view, _) = Colourer(large, net).answer({"kind": "open"})

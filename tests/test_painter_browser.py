@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -247,6 +248,60 @@ def test_colours_that_share_a_name_are_told_apart(sums):
 def test_a_file_without_hints_says_what_is_wrong(sums, text, message):
     script = "text => { try { readHints(text, [100, 150]) } catch (e) { return e.message } }"
     assert message in sums.evaluate(script, text)
+
+
+# -- the front end with a colourer that is slow, or fails
+
+FAKE = """async ({delay, failing}) => {
+    const data = new Uint8ClampedArray(4 * 40 * 60).fill(120);
+    const small = {height: 8, width: 8, L: new Float32Array(64).fill(50)};
+    window.asked = [];
+    window.failing = failing;
+    window.fake = {
+        name: "Fake", waiting: "Patience.",
+        open: async () => ({photo: [40, 60], view: {height: 40, width: 60, data}, small, hints: true, suggestions: false}),
+        colour: async ({hints}) => {
+            asked.push(hints);
+            await new Promise(done => setTimeout(done, delay));
+            if (window.failing) throw new Error("It went wrong.");
+            return new Float32Array(128).fill(hints.length ? hints[0][1] : 0);
+        },
+    };
+    document.body.innerHTML = "<div id=fake></div>";
+    window.painter = createPainter(document.getElementById("fake"), fake, {hints: [[5, 5, [200, 0, 0]]]});
+}"""  # fmt: skip  # noqa: E501
+
+
+def test_a_drag_asks_for_the_newest_place_and_never_queues(sums):
+    sums.evaluate(FAKE, {"delay": 150, "failing": False})
+    settled(sums)
+    sums.evaluate("asked.length = 0")
+    drag(sums, sums.locator(".hp-marker"), 100)
+    settled(sums)
+    places = [hints[0][1] for hints in sums.evaluate("asked")]
+    assert len(places) <= 3  # eight steps: the first, what came while it was busy, the last
+    last = sums.evaluate("document.querySelector('.hp-marker').style.left")
+    assert (places[-1] + 0.5) / 60 * 100 == pytest.approx(float(last.rstrip("%")), abs=0.01)
+
+
+def test_a_failure_is_said_and_the_next_hint_tries_again(sums):
+    sums.evaluate(FAKE, {"delay": 0, "failing": True})
+    sums.wait_for_selector(".hp-status[data-kind=error]")
+    assert status(sums) == "It went wrong."
+    plain = shown(sums)
+    sums.evaluate("window.failing = false")
+    sums.evaluate("painter.set([[5, 50, [0, 0, 200]]])")
+    settled(sums)
+    sums.wait_for_function("document.querySelector('.hp-timing').textContent")
+    assert (shown(sums) != plain).any()
+
+
+def test_a_slow_answer_asks_for_patience(sums):
+    sums.evaluate(FAKE, {"delay": 5000, "failing": False})
+    sums.wait_for_selector(".hp-status[data-kind=error]")
+    assert status(sums) == "Patience."
+    settled(sums)
+    assert status(sums) == ""
 
 
 # -- the page "Try it"
@@ -543,22 +598,15 @@ TOKEN = "paint"
 FIRST = (100, 150, (40, 60, 200))
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """JupyterLab's address, and its folder with a notebook."""
-    for package in ("jupyterlab", "anywidget"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install '.[lab]'")
-    folder = tmp_path_factory.mktemp("lab")
+@contextmanager
+def jupyterlab(folder, cells):
+    """Start JupyterLab in a folder with a notebook of these cells; gives its address."""
     notebook = nbformat.v4.new_notebook(
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"},
             "language_info": {"name": "python"},
         },
-        cells=[
-            nbformat.v4.new_code_cell(source)
-            for source in (PAINT.strip(), f"painter.hints = [{FIRST}]")
-        ],
+        cells=[nbformat.v4.new_code_cell(source.strip()) for source in cells],
     )
     nbformat.write(notebook, folder / "paint.ipynb")
     with socket.socket() as free:
@@ -566,15 +614,22 @@ def lab(tmp_path_factory):
         port = free.getsockname()[1]
     own = {f"JUPYTER_{kind}_DIR": str(folder / "own") for kind in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"IPYTHONDIR": str(folder / "own"), "PYTHONPATH": str(ROOT), "COURSE_OFFLINE": "1"}
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        f"--ServerApp.root_dir={folder}",
+        f"--IdentityProvider.token={TOKEN}",
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     server = subprocess.Popen(
-        [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
-            "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}",
-            "--LabApp.extension_manager=readonly", "--LabApp.news_url=",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        ],
-        env={**os.environ, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", "jupyterlab", *options],
+        env={**os.environ, **own},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     address = f"http://127.0.0.1:{port}"
 
     def up():
@@ -586,10 +641,31 @@ def lab(tmp_path_factory):
 
     try:
         wait_until(up, 90)
-        yield address, folder
+        yield address
     finally:
         server.terminate()
         server.wait(20)
+
+
+def run_notebook(page, address):
+    page.goto(f"{address}/lab/tree/paint.ipynb?token={TOKEN}")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
+    page.get_by_text("| Idle").wait_for(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_selector(".hp-marker", timeout=120_000)
+    settled(page)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab's address, and its folder with a notebook."""
+    for package in ("jupyterlab", "anywidget"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install '.[lab]'")
+    folder = tmp_path_factory.mktemp("lab")
+    with jupyterlab(folder, [PAINT, f"painter.hints = [{FIRST}]"]) as address:
+        yield address, folder
 
 
 @pytest.fixture(scope="module")
@@ -600,13 +676,7 @@ def notebook(browser, lab):
         viewport={"width": 1400, "height": 1300}, accept_downloads=True, color_scheme="light"
     )
     page = context.new_page()
-    page.goto(f"{address}/lab/tree/paint.ipynb?token={TOKEN}")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
-    page.get_by_text("| Idle").wait_for(timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_selector(".hp-marker", timeout=120_000)
-    settled(page)
+    run_notebook(page, address)
     yield page, folder
     context.close()
 
