@@ -97,7 +97,7 @@ const NAMES = Object.entries({
   "pale green": [170, 220, 165], green: [60, 155, 65], "dark green": [20, 75, 35], "gray green": [115, 135, 110],
   "bright green": [60, 220, 70], "sea green": [45, 140, 105], turquoise: [60, 205, 195], teal: [20, 110, 115],
   "gray blue": [110, 130, 150], "pale blue": [175, 205, 230], "sky blue": [110, 180, 235], blue: [40, 95, 200],
-  "bright blue": [30, 60, 250], "dark blue": [20, 35, 95], violet: [110, 60, 190], lavender: [195, 180, 235],
+  "bright blue": [30, 60, 250], "dark blue": [20, 35, 95], violet: [110, 60, 190], orchid: [225, 150, 225], lavender: [195, 180, 235],
   purple: [120, 40, 130], "dark purple": [60, 20, 75], mauve: [160, 115, 150], magenta: [225, 60, 210],
   "warm gray": [140, 130, 118], "pinkish gray": [155, 135, 135],
 }).map(([name, rgb]) => [name, labFromRgb(rgb)]); // prettier-ignore

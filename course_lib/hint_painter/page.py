@@ -31,15 +31,21 @@ RUNTIME = {"runtime": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded
 #: The networks that the page offers, the first one at the start, and what it calls them.
 LABELS = {"siggraph17": "SIGGRAPH17, with hints", "eccv16": "ECCV16, by itself"}
 
-#: Photographs that the page offers, by name; none of them was trained on.
-PHOTOS = 8
+#: The photographs that the page offers, the first one at the start. No network was trained on
+#: them.
+PHOTOS = (
+    "scenes/mountain-trail",
+    "scenes/fig",
+    "scenes/autumn-mountain",
+    "scenes/rowing-boats",
+    "scenes/two-dogs",
+    "scenes/yellow-flower",
+    "objects/tiger",
+    "gray/camera",
+)
 
 
-def build_page(
-    folder: str | os.PathLike,
-    runtime: str | os.PathLike,
-    pictures: Sequence[Photo] | None = None,
-) -> Path:
+def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
     """Write the page "Try it" and its files.
 
     Parameters
@@ -48,8 +54,6 @@ def build_page(
         Where to; made if it is not there. Gets ``index.html`` and a folder ``files``.
     runtime : path
         The folder ``dist`` of the npm package onnxruntime-web.
-    pictures : sequence of Photo, optional
-        Photographs to offer; some of the course's that no network was trained on unless given.
 
     Returns
     -------
@@ -70,8 +74,8 @@ def build_page(
             f"{runtime}: no {', '.join(missing)} here; npm install onnxruntime-web, and pass "
             "node_modules/onnxruntime-web/dist"
         )
-    if pictures is None:
-        pictures = photos("test", "scene")[: PHOTOS - 1] + photos(None, "gray")[:1]
+    by_name = {picture.name: picture for picture in photos()}
+    pictures = [by_name[name] for name in PHOTOS]
     files = folder / "files"
     files.mkdir(parents=True, exist_ok=True)
     for name, file in RUNTIME.items():
