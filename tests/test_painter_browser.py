@@ -230,9 +230,12 @@ def test_colours_have_names_in_words(sums, rgb, name):
 
 
 def test_colours_that_share_a_name_are_told_apart(sums):
-    purples = [(40, 20, 60), (50, 15, 80), (45, 18, 70), (220, 30, 30)]
-    names = sums.evaluate("all => colourNames(all)", purples)
-    assert names == ["soft dark purple", "strong dark purple", "dark purple", "red"]
+    def names(*colours):
+        return sums.evaluate("all => colourNames(all)", colours)
+
+    assert names((30, 0, 0), (0, 0, 30), (220, 30, 30)) == ["reddish black", "bluish black", "red"]
+    purples = names((40, 20, 60), (50, 15, 80), (45, 18, 70))
+    assert len(set(purples)) == 3 and all("dark purple" in name for name in purples)
 
 
 @pytest.mark.parametrize(

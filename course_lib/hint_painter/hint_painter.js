@@ -108,13 +108,24 @@ export function colourName(rgb) {
   return NAMES.reduce((best, entry) => (gap(entry) < gap(best) ? entry : best))[0];
 }
 
-// Names of several colours: of those that share one, the most colourful is strong, the least soft.
+const TINTS = ["reddish", "yellowish", "greenish", "bluish", "purplish"];
+function tint(rgb) {
+  const [, a, b] = labFromRgb(rgb);
+  if (Math.hypot(a, b) < 4) return "pure";
+  const hue = ((Math.atan2(b, a) * 180) / Math.PI + 360) % 360;
+  return TINTS[[50, 110, 200, 310, 345].findIndex((end) => hue < end)] || TINTS[0];
+}
+
+// Names of several colours: those that share one are told apart by their tint, and if that is
+// shared too by how colourful they are.
 export function colourNames(colours) {
-  const chroma = (rgb) => Math.hypot(...labFromRgb(rgb).slice(1));
   const names = colours.map(colourName);
-  return names.map((name, i) => {
-    const alike = colours.filter((_, j) => names[j] === name).map(chroma);
-    if (alike.length < 2) return name;
+  const shared = (list, i) => list.filter((other) => other === list[i]).length > 1;
+  const tinted = names.map((name, i) => (shared(names, i) ? `${tint(colours[i])} ${name}` : name));
+  const chroma = (rgb) => Math.hypot(...labFromRgb(rgb).slice(1));
+  return tinted.map((name, i) => {
+    if (!shared(tinted, i)) return name;
+    const alike = colours.filter((_, j) => tinted[j] === name).map(chroma);
     if (chroma(colours[i]) === Math.max(...alike)) return `strong ${name}`;
     return chroma(colours[i]) === Math.min(...alike) ? `soft ${name}` : name;
   });
