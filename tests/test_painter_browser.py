@@ -46,6 +46,8 @@ playwright_api = pytest.importorskip(
 if CHROMIUM is None:
     pytest.skip("no chromium on this machine: apt-get install chromium", allow_module_level=True)
 
+pytestmark = pytest.mark.browser
+
 SIZES = {"desktop": (1280, 1000), "phone": (375, 740), "narrow": (320, 640)}
 
 
