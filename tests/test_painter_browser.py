@@ -471,6 +471,7 @@ def test_views_comparison_zoom_and_size(open_page):
     fifteen = (np.ptp(shown(page).astype(int), axis=-1) > 0).sum()
     assert 0 < seven < fifteen
     page.get_by_role("radio", name="Result").check(force=True)
+    settled(page)
     assert (shown(page) != result).any()
     page.get_by_label("Before / after").fill("40")
     assert "60%" in page.evaluate("document.querySelector('.hp-before').style.clipPath")
