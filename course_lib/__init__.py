@@ -108,3 +108,12 @@ __all__ = [
     "to_gray",
     "upsample_ab",
 ]
+
+
+def __getattr__(name: str):
+    """Bring `HintPainter` only when it is asked for: it needs anywidget, which is optional."""
+    if name == "HintPainter":
+        from course_lib.hint_painter import HintPainter
+
+        return HintPainter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
