@@ -50,7 +50,7 @@ lint: $(STAMP) ## check style and formatting
 
 .PHONY: unit
 unit: $(STAMP) ## run the unit tests
-	$(PARALLEL) -m 'not notebooks and not environments'
+	$(PARALLEL) -m 'not notebooks and not environments and not browser'
 
 .PHONY: test-lessons
 test-lessons: $(STAMP) ## run every lesson as learners get it; compare text (nbval) and pictures
@@ -65,6 +65,17 @@ test-solved: $(STAMP) ## run every lesson with its solutions in
 .PHONY: test-site
 test-site: $(STAMP) site slides ## build site and slides, and look at every link and every slide
 	$(BIN)/python -m pytest -m environments tests/test_site.py tests/test_slides.py
+
+# What the browser itself needs is not among it: Debian's package chromium, or another one.
+build/npm/installed: Makefile
+	npm install --silent --prefix build/npm onnxruntime-web@1.30.0 axe-core@4.14.1
+	@touch $@
+
+.PHONY: test-browser
+test-browser: $(STAMP) build/npm/installed ## drive the hint painter in JupyterLab and on its page with a real browser
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
+		-e '.[onnx,browser]'
+	$(BIN)/python -m pytest tests/test_painter_browser.py tests/test_onnx.py
 
 .PHONY: test-teaching
 test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit

@@ -11,7 +11,7 @@ FLOORS = (
     {"image", "lab", "bins", "metrics", "files", "device", "parallel"},
     {"models", "hints", "data"},
     {"inference"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "hint_painter"},
     {"plotting", "checks", "environment", "cli"},
 )
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from course_lib import models
 from course_lib.data.photos import Photo, photos
 from course_lib.files import whole_file
+from course_lib.models import load_network
 from course_lib.models.onnx import export_onnx, network_inputs
 
 _FOLDER = Path(__file__).parent
@@ -111,7 +111,7 @@ def _pack(files: Path, name: str, data: bytes) -> None:
 
 
 def _network(files: Path, name: str, label: str) -> dict:
-    net = getattr(models, name)()
+    net = load_network(name, "course")
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(net, Path(folder) / "net.onnx")
         _pack(files, name, (Path(folder) / "net.onnx").read_bytes())
