@@ -2,7 +2,11 @@
 
 import io
 import os
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,12 +19,36 @@ from course_lib.files import whole_file
 #: hold billions ("decompression bomb") and would take all memory.
 MAX_PIXELS = 120_000_000
 
+#: Most bytes that a picture's file may have: what so many pixels take that are not compressed,
+#: with four channels of 16 bits each, and room for metadata.
+MAX_BYTES = 8 * MAX_PIXELS + 64 * 2**20
+
+#: Formats that are opened, whatever a file's name says, as Pillow calls them. Pillow knows dozens
+#: more; some of them start other programs (PostScript), and a course has no need of any.
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
+#: File name endings of pictures that can be written.
+WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
 #: File name endings that a folder is searched for.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+SUFFIXES = (*WRITABLE, ".jfif", ".gif", ".avif", ".jp2", ".heic", ".heif")
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class ImageError(ValueError):
     """A picture cannot be read or written; the message says why and what to do."""
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of `FORMATS` that are there: AVIF came late to Pillow, HEIF comes with pillow-heif."""
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _name(source: object) -> str:
@@ -151,52 +179,110 @@ def load_image(
     if isinstance(source, Image.Image):
         return _decode(source, "the picture", max_pixels)
     name = _name(source)
-    if isinstance(source, str | os.PathLike):
-        if str(source).lower().startswith(("http:", "https:")):
-            raise ImageError(f"{name}: download the picture first, then pass its path")
-    elif not isinstance(source, bytes) and not hasattr(source, "read"):
-        raise ImageError(
-            f"cannot read a picture from {type(source).__name__}; pass a path, bytes, an open "
-            "file, a PIL image or a numpy array"
-        )
-    try:
-        if isinstance(source, bytes):
-            data = source
-        elif isinstance(source, str | os.PathLike):
-            if Path(source).is_dir():
-                raise ImageError(f"{name}: this is a folder, not a picture")
-            data = Path(source).read_bytes()
-        else:
-            data = source.read()
-    except FileNotFoundError:
-        raise ImageError(f"{name}: no such file") from None
-    except OSError as error:
-        raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError:
-        data = ""  # a file opened as text
-    except ImageError:
-        raise
-    except ValueError as error:  # a closed file; a path with a zero byte
-        raise ImageError(f"{name}: cannot be read ({error})") from None
-    if isinstance(data, str):
-        raise ImageError(f'{name}: open the file as binary, open(path, "rb")')
-    if not data:
-        raise ImageError(f"{name}: the file is empty")
-    with warnings.catch_warnings():
+    with _opened(source, name) as file, warnings.catch_warnings():
         # Odd metadata are not the reader's business, and our own limit is stricter than the one
         # that Pillow warns about.
         warnings.simplefilter("ignore")
         try:
-            picture = Image.open(io.BytesIO(data))
-        except Image.DecompressionBombError:
-            # Pillow has a limit of its own, which counts where max_pixels is larger.
-            limit = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
+            return _read(file, name, max_pixels)
+        except ImageError:
+            # Pillow refuses PNG files with more than a megabyte of text, as some programs write.
+            file.seek(0)
+            if file.read(len(_PNG)) != _PNG:
+                raise
+            return _read(_without_text(file), name, max_pixels)
+
+
+@contextmanager
+def _opened(source: object, name: str) -> Iterator[BinaryIO]:
+    """What `load_image` was given, as a binary file that can be sought in and is not empty."""
+    if isinstance(source, bytes):
+        file: BinaryIO = io.BytesIO(source)
+    elif isinstance(source, str | os.PathLike):
+        file = _open_path(Path(source), name)
+    elif hasattr(source, "read"):
+        file = io.BytesIO(_content(source, name))
+    else:
+        raise ImageError(
+            f"cannot read a picture from {type(source).__name__}; pass a path, bytes, an open "
+            "file, a PIL image or a numpy array"
+        )
+    with file:
+        if not file.read(1):
+            raise ImageError(f"{name}: the file is empty")
+        file.seek(0)
+        yield file
+
+
+def _open_path(path: Path, name: str) -> BinaryIO:
+    if name.lower().startswith(("http:", "https:")):
+        raise ImageError(f"{name}: download the picture first, then pass its path")
+    try:
+        if path.is_dir():
+            raise ImageError(f"{name}: this is a folder, not a picture")
+        # opening a pipe would wait for somebody to write to it, perhaps for ever
+        if path.exists() and not path.is_file():
+            raise ImageError(f"{name}: this is a device or a pipe, not a file")
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file") from None
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from None
+    except ImageError:
+        raise
+    except ValueError as error:  # a path with a zero byte
+        raise ImageError(f"{name}: cannot be read ({error})") from None
+    if os.fstat(file.fileno()).st_size > MAX_BYTES:
+        file.close()
+        raise ImageError(f"{name}: more than {MAX_BYTES:,} bytes; make the picture smaller first")
+    return file
+
+
+def _content(file: BinaryIO, name: str) -> bytes:
+    try:
+        data = file.read()
+    except UnicodeDecodeError:
+        data = ""  # a file opened as text
+    except (OSError, ValueError) as error:  # ValueError: a closed file
+        raise ImageError(f"{name}: cannot be read ({error})") from None
+    if isinstance(data, str):
+        raise ImageError(f'{name}: open the file as binary, open(path, "rb")')
+    return data
+
+
+def _read(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
+    file.seek(0)
+    start = file.read(12)
+    file.seek(0)
+    try:
+        picture = Image.open(file, formats=_formats())
+    except Image.DecompressionBombError:
+        # Pillow has a limit of its own, which counts where max_pixels is larger.
+        limit = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
+        raise ImageError(f"{name}: more than {limit:,} pixels; make it smaller first") from None
+    except MemoryError:
+        raise
+    except Exception:  # there is no end to what damaged files make Pillow raise
+        if start[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1") and "HEIF" not in _formats():
             raise ImageError(
-                f"{name}: more than {limit:,} pixels; make it smaller first"
+                f"{name}: HEIC needs one more package: pip install pillow-heif"
             ) from None
-        except (OSError, ValueError, SyntaxError):
-            raise ImageError(f"{name}: not a picture that can be read (JPEG, PNG, ...)") from None
-        return _decode(picture, name, max_pixels)
+        raise ImageError(f"{name}: not a picture that can be read (JPEG, PNG, ...)") from None
+    return _decode(picture, name, max_pixels)
+
+
+def _without_text(file: BinaryIO) -> BinaryIO:
+    """A PNG file less its chunks of text: comments, and what other programs note down."""
+    file.seek(len(_PNG))
+    kept = io.BytesIO()
+    kept.write(_PNG)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            file.seek(length + 4, os.SEEK_CUR)
+        else:
+            kept.write(head + file.read(length + 4))
+    return kept
 
 
 def _decode(picture: Image.Image, name: str, max_pixels: int) -> np.ndarray:
@@ -235,9 +321,8 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -
         If the ending is unknown or the file cannot be written.
     """
     path = Path(path)
-    writable = [suffix for suffix in SUFFIXES if suffix != ".gif"]
-    if path.suffix.lower() not in writable:
-        raise ImageError(f"{path}: cannot write '{path.suffix}'; end it in {', '.join(writable)}")
+    if path.suffix.lower() not in WRITABLE:
+        raise ImageError(f"{path}: cannot write '{path.suffix}'; end it in {', '.join(WRITABLE)}")
     picture = Image.fromarray(_from_array(np.asarray(rgb)))
     options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
     if path.suffix.lower() in (".jpg", ".jpeg"):

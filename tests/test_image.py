@@ -6,9 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin, features
 from skimage import data
 
+from course_lib import image
 from course_lib.image import ImageError, list_images, load_image, save_image
 
 COFFEE = data.coffee()[::8, ::8]  # (50, 75, 3): no symmetry, and taller is not wider
@@ -384,6 +385,69 @@ def test_files_that_are_no_pictures(tmp_path):
     assert "the picture: not a picture" in reason(b"hello")
 
 
+def test_a_file_of_another_format_is_not_opened_whatever_its_name_says(tmp_path):
+    # Pillow would start Ghostscript for this one, and it would never come back
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n"
+    )
+    assert "not a picture that can be read" in reason(path)
+    assert "not a picture that can be read" in reason(encoded(Image.fromarray(COFFEE), "TGA"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "AVIF", "PPM"])
+def test_further_formats_of_phones_and_the_web(kind):
+    if not features.check({"JPEG2000": "jpg_2000", "AVIF": "avif"}.get(kind, "jpg")):
+        pytest.skip(f"this Pillow was built without {kind}")
+    fine = {"AVIF": {"quality": 95, "subsampling": "4:4:4"}}.get(kind, {})
+    content = encoded(Image.fromarray(COFFEE), kind, **fine)
+    assert mean_difference(load_image(content), COFFEE) < 5
+
+
+def test_heic_asks_for_the_package_that_reads_it(monkeypatch):
+    heic = b"\0\0\0\x18ftypheic" + b"\0" * 100
+    monkeypatch.setattr(image, "_formats", lambda: ["JPEG", "PNG"])
+    assert "pip install pillow-heif" in reason(heic)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, KeyError])
+def test_whatever_a_damaged_file_makes_pillow_raise_is_an_image_error(monkeypatch, error):
+    def fail(*_, **__):
+        raise error("deep inside")
+
+    monkeypatch.setattr(image.Image, "open", fail)
+    assert "not a picture that can be read" in reason(encoded(Image.fromarray(COFFEE), "PNG"))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_much_text_in_a_png_is_no_reason_to_refuse_it(compressed, tmp_path):
+    notes = PngImagePlugin.PngInfo()
+    for number in range(3):
+        notes.add_text(f"workflow {number}", "all that a program notes down " * 50_000, compressed)
+    content = encoded(Image.fromarray(COFFEE), "PNG", pnginfo=notes)
+    assert np.array_equal(load_image(content), COFFEE)
+    (tmp_path / "a.png").write_bytes(content)
+    assert np.array_equal(load_image(tmp_path / "a.png"), COFFEE)
+    assert "damaged or cut short" in reason(content[:-1000])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "a device or a pipe, not a file" in reason(tmp_path / "pipe.png")
+
+
+def test_a_file_far_too_large_is_refused_without_being_read(tmp_path):
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.truncate(50 * 10**9)  # sparse: it takes no room
+    assert "bytes; make the picture smaller first" in reason(path)
+    with path.open("wb") as file:
+        file.truncate(10**9)
+    assert "not a picture that can be read" in reason(path)
+
+
 def test_an_empty_file(tmp_path):
     (tmp_path / "empty.png").touch()
     assert reason(tmp_path / "empty.png").endswith("empty.png: the file is empty")
@@ -598,6 +662,7 @@ def test_pictures_too_large_for_a_format(tmp_path):
 
 def test_a_folder_is_searched_to_the_bottom_for_every_ending_in_any_case(tmp_path):
     wanted = ["B.JPG", "a.jpeg", "deep/er/c.PNG", "deep/d.tif", "e.webp", "z.gif", "ü ö.bmp"]
+    wanted += ["f.jfif", "g.AVIF", "h.jp2", "i.heic", "j.heif"]
     others = ["notes.txt", "jpg", "photo.jpg.part", ".hidden.png", ".cache/f.png", "deep/.g/h.png"]
     for name in wanted + others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

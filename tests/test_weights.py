@@ -279,6 +279,13 @@ def test_code_in_a_pickle_does_not_run(tmp_path, zipped):
     assert witness.exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_program_in_torchscript_does_not_run(tmp_path):
+    # before 2.6 PyTorch ran such archives under weights_only=True too: CVE-2025-32434
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "net.pth")
+    assert "holds a program, which could run any code" in refusal(tmp_path / "net.pth")
+
+
 def test_a_whole_network_in_a_pickle_is_refused(network, tmp_path):
     torch.save(network, tmp_path / "net.pt")
     assert "torch.save(network.state_dict(), path)" in refusal(tmp_path / "net.pt")

@@ -84,11 +84,14 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except OSError:
         raise
     except Exception as error:  # there is no end to what a damaged pickle makes Python raise
-        if isinstance(error, pickle.UnpicklingError) and any(
-            word in str(error).lower() for word in ("global", "reduce")
+        program = "TorchScript" in str(error)
+        if program or (
+            isinstance(error, pickle.UnpicklingError)
+            and any(word in str(error).lower() for word in ("global", "reduce"))
         ):
             raise WeightsError(
-                f"{path}: holds Python objects, which could run any code, and was not loaded; "
+                f"{path}: holds {'a program' if program else 'Python objects'}, which could run "
+                "any code, and was not loaded; "
                 "save plain weights with torch.save(network.state_dict(), path)"
             ) from None
         raise _damaged(path) from None
