@@ -50,7 +50,7 @@ class Settings:
     precision : {"auto", "float32", "bfloat16"}
         "auto" takes bfloat16 where the device has matrix units for it.
     device : str
-        "auto" takes a graphics card where there is one; see `inference.pick_device`.
+        "auto" takes a graphics card where there is one; see `device.pick_device`.
     """
 
     steps: int = 1000
