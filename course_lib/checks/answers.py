@@ -64,6 +64,31 @@ def choose(answer: Any, choices: Sequence) -> Any:
     raise TryAgain(f"answer with one of {quoted(choices)}; got {answer!r}.")
 
 
+def expect_order(answer: Any, right: str, what: str, why: Mapping[str, str] | None = None) -> None:
+    """Raise `TryAgain` unless lettered lines have been put into the right order.
+
+    Parameters
+    ----------
+    answer : object
+        The learner's: letters such as ``"DBAC"``; case, spaces and commas do not matter.
+    right : str
+        The letters in order, each once.
+    what : str
+        What the lines do together, for the message.
+    why : mapping of str to str, optional
+        By letter, why that line belongs where it does: said of the first line that is wrong.
+    """
+    expect(isinstance(answer, str), f'{what}: answer with letters, such as "{min(right)}..."')
+    letters = "".join(letter for letter in answer.upper() if letter.isalnum())
+    expect(
+        sorted(letters) == sorted(right),
+        f"{what}: use each of the letters {', '.join(sorted(right))} once; got {answer!r}.",
+    )
+    for place, (given, true) in enumerate(zip(letters, right, strict=True), 1):
+        reason = (why or {}).get(true, "")
+        expect(given == true, f"{what}: line {place} cannot be {given}. {reason}".rstrip())
+
+
 def expect_returned(got: Any, what: str) -> None:
     """Raise `TryAgain` if the learner's function has returned nothing."""
     expect(got is not None, f"{what} is None: does your function end in return?")
