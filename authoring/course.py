@@ -6,6 +6,7 @@ It needs nbformat and nothing else, since some scripts run where the library is 
 import argparse
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -59,6 +60,27 @@ def tags(cell: NotebookNode) -> list[str]:
 def tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
     """The cells of a notebook that have a tag."""
     return [cell for cell in notebook.cells if tag in tags(cell)]
+
+
+class _Pictures(HTMLParser):
+    """The pictures of a piece of HTML: address and alternative text of each."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            values = dict(attributes)
+            self.found.append((values.get("src") or "", values.get("alt") or ""))
+
+
+def figures(cell: NotebookNode) -> list[tuple[str, str]]:
+    """Data address and description of each figure that a cell shows, in order."""
+    outputs = cell.get("outputs", [])
+    pages = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs]
+    return [picture for page in pages for picture in _Pictures(page).found]
 
 
 def published() -> dict[str, str] | None:

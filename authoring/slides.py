@@ -33,6 +33,7 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
 from authoring import course
+from authoring.course import figures
 
 TEMPLATE = course.ROOT / "authoring" / "web" / "slides.html.j2"
 SLIDES = course.BUILD / "slides"
@@ -257,18 +258,6 @@ def _caption(cells: list[NotebookNode], place: int, alt: str, used: set[str]) ->
             used.add(text)
             return caption
     return ""
-
-
-def figures(cell: NotebookNode) -> list[tuple[str, str]]:
-    """Data address and description of each figure that a cell shows."""
-    found = []
-    for output in cell.get("outputs", []):
-        for kind, data in output.get("data", {}).items():
-            if kind.startswith("image/"):
-                data = "".join(data.split())
-                alt = output.metadata[kind]["alt"]
-                found.append((f"data:{kind};base64,{data}", alt))
-    return found
 
 
 def deck(notebook: NotebookNode) -> list[list[Slide]]:

@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 import nbformat
 import yaml
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
 
 from authoring import course
 from authoring.course import ROOT
@@ -93,28 +92,10 @@ def with_links(text: str, page: str, where: dict[str, str] | None, pictures: Pat
     return LINK.sub(moved, text)
 
 
-def _described(cell: NotebookNode) -> list[NotebookNode]:
-    """A code cell with its figure's description where MyST-NB looks for it: in the cell.
-
-    There can be only one in a cell, so each further figure gets a cell of its own.
-    """
-    cells = [cell]
-    outputs, cell.outputs = cell.outputs, []
-    for output in outputs:
-        metadata = output.get("metadata", {})
-        alts = [value["alt"] for value in metadata.values() if "alt" in value]
-        if alts and "mystnb" in cells[-1].metadata:
-            cells.append(new_code_cell(metadata={"tags": ["remove-input"]}))
-        if alts:
-            cells[-1].metadata["mystnb"] = {"image": {"alt": alts[0]}}
-        cells[-1].outputs.append(output)
-    return cells
-
-
 def staged(
     notebook: NotebookNode, page: str, where: dict[str, str] | None, pictures: Path
 ) -> NotebookNode:
-    """A lesson as Jupyter Book takes it: descriptions kept, side matters folded or left out.
+    """A lesson as Jupyter Book takes it: side matters folded or left out.
 
     Parameters are those of `with_links`, but for the notebook, which is changed.
     """
@@ -129,7 +110,7 @@ def staged(
             continue
         if "assertion" in tags:
             cell.metadata["tags"] = [*tags, "hide-input"]
-        cells += _described(cell)
+        cells.append(cell)
     notebook.cells = cells
     notebook.metadata.pop(course.RECORD, None)
     return notebook
