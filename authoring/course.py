@@ -15,6 +15,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 DATA = ROOT / "data"
+#: The page that lists the lessons.
+INDEX = NOTEBOOKS / "README.md"
 #: The lessons' sources.
 LESSONS = ROOT / "authoring" / "lessons"
 #: What can be made anew at any time.
@@ -45,6 +47,20 @@ def lessons(names: list[str] | None = None) -> list[Path]:
 def notebook_of(lesson: str) -> Path:
     """Where a lesson's notebook lies, given its name, such as "05_inference"."""
     return NOTEBOOKS / f"{lesson}.ipynb"
+
+
+def names() -> dict[str, str]:
+    """Each lesson's one name, such as "05 Inference", by that of its file.
+
+    The index has it, and the notebooks' titles, the site, the slides and the map all follow.
+    """
+    rows = re.findall(r"^\| \[(.+?)\]\((\d\d_\w+)\.ipynb\)", INDEX.read_text("utf-8"), re.M)
+    return {file: name for name, file in rows}
+
+
+def help_pages() -> list[Path]:
+    """The pages beside the lessons that these link to."""
+    return [INDEX.with_name(name) for name in ("common_errors.md", "glossary.md")]
 
 
 def read(lesson: str) -> NotebookNode:

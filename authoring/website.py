@@ -102,7 +102,9 @@ def staged(
     cells = []
     for cell in notebook.cells:
         tags = course.tags(cell)
-        if "setup" in tags:  # only Colab needs it
+        if {"setup", "navigation", "progress"} & set(
+            tags
+        ):  # for who runs it; the site has its own
             continue
         if cell.cell_type == "markdown":
             cell.source = with_links(cell.source, page, where, pictures)
@@ -129,7 +131,7 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
     static.mkdir()
     shutil.copy(SETTINGS / "style.css", static)
     shutil.copy(mathjax(), static)
-    (folder / "_toc.yml").write_text(yaml.safe_dump(contents(folder)), encoding="utf-8")
+    (folder / "_toc.yml").write_text(yaml.safe_dump(contents()), encoding="utf-8")
     config = yaml.safe_load((SETTINGS / "_config.yml").read_text(encoding="utf-8"))
     if where:
         config["repository"] = {
@@ -142,12 +144,9 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
     (folder / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def contents(folder: Path) -> dict:
-    """The table of contents as Jupyter Book takes it, the lessons with their numbers."""
-    lessons = []
-    for path in sorted(folder.glob("*.ipynb")):
-        heading = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
-        lessons.append({"file": path.name, "title": f"{path.name[:2]} {heading.lstrip('# ')}"})
+def contents() -> dict:
+    """The table of contents as Jupyter Book takes it, the lessons by their names."""
+    lessons = [{"file": f"{file}.ipynb", "title": name} for file, name in course.names().items()]
     return {
         "format": "jb-book",
         "root": "index.md",
