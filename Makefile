@@ -73,10 +73,11 @@ build/npm/installed: Makefile
 	@touch $@
 
 .PHONY: test-browser
-test-browser: $(STAMP) build/npm/installed ## drive the hint painter in JupyterLab and on its page with a real browser
+test-browser: $(STAMP) build/npm/installed site slides ## drive lessons, site, slides and hint painter with a real browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
 		-e '.[onnx,browser]'
-	$(BIN)/python -m pytest tests/test_painter_browser.py tests/test_onnx.py
+	$(BIN)/python -m pytest tests/test_lessons_browser.py tests/test_painter_browser.py \
+		tests/test_onnx.py
 
 .PHONY: test-teaching
 test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit

@@ -285,8 +285,12 @@ def as_claim(code: str) -> str:
 def _done(lesson: str) -> NotebookNode:
     """The cell that says which exercises are done: of this lesson, at its start of all."""
     which = "" if lesson[:2] == "00" else f'"{lesson[:2]}"'
-    code = f"from course_lib.checks.progress import show_progress\n\nshow_progress({which})"
-    return new_code_cell(code, metadata={"tags": ["progress"]})
+    code = (
+        "# Which exercises have been [ok] on this machine; nothing of it is sent anywhere.\n"
+        f"from course_lib.checks.progress import show_progress\n\nshow_progress({which})"
+    )
+    folded = {"tags": ["progress"], "jupyter": {"source_hidden": True}}
+    return new_code_cell(code, metadata=folded)
 
 
 def make_notebook(
