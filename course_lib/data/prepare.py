@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -21,6 +22,11 @@ GRAY_CHROMA = 3.0
 _TOGETHER = 256
 
 
+def labels_of(array: str | os.PathLike) -> Path:
+    """Where the labels of an array's pictures lie, if it has some: beside it."""
+    return Path(array).with_suffix(".labels.npy")
+
+
 def build_array(
     paths: Sequence[str | os.PathLike],
     output: str | os.PathLike,
@@ -28,6 +34,7 @@ def build_array(
     *,
     min_chroma: float = GRAY_CHROMA,
     unlike: Sequence[np.ndarray] | None = None,
+    labels: Sequence[int] | None = None,
     progress: bool = True,
 ) -> dict[str, int]:
     """Decode photographs once into an .npy file for training.
@@ -47,6 +54,9 @@ def build_array(
         Arrays of pictures of any size, (M, 3, H, W) uint8, that are held out: near copies of
         theirs are left out, and near copies of pictures that were taken already; see
         `copies.near_copies`. An empty sequence looks for the latter alone; None for neither.
+    labels : sequence of int, optional
+        The kind of each picture, from 0. Those of the pictures that are kept are written into the
+        file that `labels_of` names, (N,) int64.
     progress : bool
         Show a progress bar.
 
@@ -77,6 +87,7 @@ def build_array(
             return "gray"
         return encode_lab(lab).transpose(2, 0, 1)
 
+    kept: list[int] = []
     bar = tqdm(total=len(paths), disable=not progress, unit="picture", mininterval=1)
     # Pillow and NumPy let go of Python's lock while they work: threads use all cores.
     with whole_file(output) as file, ThreadPoolExecutor(os.cpu_count()) as pool, bar:
@@ -84,6 +95,7 @@ def build_array(
         for first in range(0, len(paths), _TOGETHER):
             some = paths[first : first + _TOGETHER]
             decoded = list(pool.map(decode, some))
+            numbers = [first + i for i, one in enumerate(decoded) if not isinstance(one, str)]
             for reason in ("gray", "unreadable"):
                 counts[reason] += sum(one is reason for one in decoded)
             pictures = [one for one in decoded if not isinstance(one, str)]
@@ -91,16 +103,20 @@ def build_array(
                 small = thumbnails(np.stack(pictures))
                 fresh = _fresh(small, known)
                 counts["copies"] += len(pictures) - len(fresh)
-                pictures = [pictures[i] for i in fresh]
+                pictures, numbers = ([both[i] for i in fresh] for both in (pictures, numbers))
                 known.append(small[fresh])
             for picture in pictures:
                 file.write(picture.tobytes())
             counts["kept"] += len(pictures)
+            kept += numbers
             bar.update(len(some))
         if not counts["kept"]:
             raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
         file.seek(0)
         _write_header(file, counts["kept"], size)
+    if labels is not None:
+        with whole_file(labels_of(output)) as file:
+            np.save(file, np.array([labels[number] for number in kept], dtype=np.int64))
     return counts
 
 
