@@ -168,7 +168,8 @@ class Classification(SupervisedRecipe):
 
 def _label_head(network: ECCV16, kinds: int) -> nn.Linear:
     """A layer from the trunk's channels to scores of kinds, which at first knows nothing."""
-    head = nn.Linear(network.model7[-1].num_features, kinds, dtype=network.model_out.weight.dtype)
+    weight = network.model7[0].weight
+    head = nn.Linear(len(weight), kinds, dtype=weight.dtype)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return head
