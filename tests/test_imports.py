@@ -8,7 +8,7 @@ import course_lib
 
 ROOT = Path(course_lib.__file__).parent
 FLOORS = (
-    {"image", "lab", "bins", "metrics", "files", "device", "parallel"},
+    {"image", "lab", "fast_lab", "bins", "metrics", "files", "device", "parallel"},
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},
