@@ -416,7 +416,8 @@ def test_near_copies_of_held_out_pictures_and_of_each_other_are_passed_over(tmp_
     assert counts == {"kept": 2, "gray": 0, "unreadable": 0, "copies": 2}
     kept = [np.array(Image.fromarray(square(shown[name], 32))) for name in "bc"]
     wanted = np.stack([encode_lab(rgb2lab(picture)).transpose(2, 0, 1) for picture in kept])
-    assert np.array_equal(np.load(tmp_path / "some.npy"), wanted)
+    off = np.abs(np.load(tmp_path / "some.npy").astype(int) - wanted)  # by tables: see fast_lab
+    assert off.max() <= 1 and off.mean() < 0.02
     command = ["prepare", str(pictures), "--size", "32", "--output", str(tmp_path / "b.npy")]
     assert main([*command, "--unlike", str(tmp_path / "held.npy")]) == 0
     assert "2 kept, 0 gray, 0 unreadable, 2 copies" in capsys.readouterr().out

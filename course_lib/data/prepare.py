@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
-from skimage.color import rgb2lab
 from tqdm.auto import tqdm
 
 from course_lib.data.arrays import encode_lab, square
-from course_lib.data.copies import near_copies, thumbnails
+from course_lib.data.copies import fresh, thumbnails
+from course_lib.fast_lab import rgb_to_lab
 from course_lib.files import whole_file
 from course_lib.image import ImageError, load_image
 
@@ -82,10 +81,10 @@ def build_array(
             rgb = square(load_image(path), size)
         except ImageError:
             return "unreadable"
-        lab = rgb2lab(rgb)
-        if np.hypot(lab[..., 1], lab[..., 2]).mean() < min_chroma:
+        planes = np.stack(rgb_to_lab(rgb))
+        if np.hypot(*planes[1:]).mean() < min_chroma:
             return "gray"
-        return encode_lab(lab).transpose(2, 0, 1)
+        return encode_lab(planes.transpose(1, 2, 0)).transpose(2, 0, 1)
 
     kept: list[int] = []
     bar = tqdm(total=len(paths), disable=not progress, unit="picture", mininterval=1)
@@ -101,10 +100,10 @@ def build_array(
             pictures = [one for one in decoded if not isinstance(one, str)]
             if unlike is not None and pictures:
                 small = thumbnails(np.stack(pictures))
-                fresh = _fresh(small, known)
-                counts["copies"] += len(pictures) - len(fresh)
-                pictures, numbers = ([both[i] for i in fresh] for both in (pictures, numbers))
-                known.append(small[fresh])
+                new = fresh(small, known)
+                counts["copies"] += len(pictures) - len(new)
+                pictures, numbers = ([both[i] for i in new] for both in (pictures, numbers))
+                known.append(small[new])
             for picture in pictures:
                 file.write(picture.tobytes())
             counts["kept"] += len(pictures)
@@ -118,18 +117,6 @@ def build_array(
         with whole_file(labels_of(output)) as file:
             np.save(file, np.array([labels[number] for number in kept], dtype=np.int64))
     return counts
-
-
-def _fresh(small: torch.Tensor, known: Sequence[torch.Tensor]) -> list[int]:
-    """Numbers of the thumbnails that are near copies of no known one and of no earlier one."""
-    copies = torch.zeros(len(small), dtype=torch.bool)
-    for others in known:
-        copies |= near_copies(small, others)
-    fresh: list[int] = []
-    for number in torch.nonzero(~copies).flatten().tolist():
-        if not near_copies(small[number : number + 1], small[fresh]).any():
-            fresh.append(number)
-    return fresh
 
 
 def _write_header(file: BinaryIO, count: int, size: int) -> None:
