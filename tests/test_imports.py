@@ -8,7 +8,8 @@ import course_lib
 
 ROOT = Path(course_lib.__file__).parent
 FLOORS = (
-    {"image", "lab", "bins", "metrics", "files", "device", "parallel"},
+    {"image", "samples", "tiff", "mended", "files", "device", "parallel"}
+    | {"lab", "bins", "metrics"},
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},
