@@ -373,7 +373,9 @@ def _decode(picture: Image.Image, name: str, max_pixels: int) -> np.ndarray:
         raise _DamagedError(f"{name}: damaged or cut short ({error}); fetch it again") from None
 
 
-def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -> None:
+def save_image(
+    path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92, exif: bytes = b""
+) -> None:
     """Write a picture; its name's ending decides the format.
 
     The file appears whole or not at all; see `files.whole_file`.
@@ -386,6 +388,8 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -
         (H, W, 3) or (H, W): uint8, or float in 0..1.
     quality : int
         1..100, for JPEG and WebP.
+    exif : bytes
+        Notes that go along, as `date_and_caption` returns them; BMP has no place for them.
 
     Raises
     ------
@@ -399,10 +403,13 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -
     options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
     if path.suffix.lower() in (".jpg", ".jpeg"):
         options["subsampling"] = 0  # 4:2:0 would halve the resolution of the colour we just made
+    if exif and path.suffix.lower() != ".bmp":
+        options["exif"] = exif
+    content = io.BytesIO()
     try:
+        picture.save(content, Image.registered_extensions()[path.suffix.lower()], **options)
         with whole_file(path) as file:
-            kind = Image.registered_extensions()[path.suffix.lower()]
-            picture.save(file, format=kind, **options)
+            file.write(content.getbuffer())
     except (OSError, ValueError) as error:  # ValueError: too large for the format, for one
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be written ({reason})") from None

@@ -666,13 +666,13 @@ def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path, 
 
 def test_a_half_written_file_is_never_taken_for_a_picture(tmp_path, monkeypatch):
     seen = []
-    whole = Image.Image.save
+    bring_to_disk = os.fsync
 
-    def save(self, *args, **options):
-        whole(self, *args, **options)
+    def fsync(file):
+        bring_to_disk(file)
         seen.append((len(list(tmp_path.iterdir())), list_images(tmp_path)))
 
-    monkeypatch.setattr(Image.Image, "save", save)
+    monkeypatch.setattr(os, "fsync", fsync)
     save_image(tmp_path / "photo.png", COFFEE)
     assert seen == [(1, [])]
     assert list_images(tmp_path) == [tmp_path / "photo.png"]
