@@ -10,7 +10,8 @@ import course_lib
 
 ROOT = Path(course_lib.__file__).parent
 FLOORS = (
-    {"image", "lab", "fast_lab", "bins", "metrics", "files", "device", "parallel"},
+    {"image", "samples", "tiff", "mended", "files", "device", "parallel"}
+    | {"lab", "fast_lab", "bins", "metrics"},
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},

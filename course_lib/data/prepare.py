@@ -12,13 +12,15 @@ from tqdm.auto import tqdm
 from course_lib.data.arrays import encode_lab, square
 from course_lib.data.copies import fresh, thumbnails
 from course_lib.fast_lab import rgb_to_lab
-from course_lib.files import whole_file
+from course_lib.files import check_room, whole_file
 from course_lib.image import ImageError, load_image
 
 #: A picture whose mean chroma is lower teaches a network only that things are gray.
 GRAY_CHROMA = 3.0
 #: Pictures that are decoded, compared and written at a time.
 _TOGETHER = 256
+#: Bytes that an .npy file begins with.
+_HEADER = 128
 
 
 def labels_of(array: str | os.PathLike) -> Path:
@@ -68,9 +70,12 @@ def build_array(
     ------
     ValueError
         If no picture is left; nothing is written then.
+    OSError
+        If the disk has no room for all of them; nothing is begun then.
     """
     if not paths:
         raise ValueError("no pictures to decode; check the folder's name")
+    check_room(output, len(paths) * 3 * size**2 + _HEADER)
     counts = {"kept": 0, "gray": 0, "unreadable": 0}
     if unlike is not None:
         counts["copies"] = 0
