@@ -295,7 +295,7 @@ class Gan(BatchRecipe):
         generator = s.l1_weight * l1 + adversarial
         generator.backward()
 
-        # Both move at once, so that an interrupt hardly ever finds one ahead of the other.
+        # Both move at once: neither has seen the other's new weights.
         for schedule in self._schedules:
             schedule.optimizer.step()
             schedule.optimizer.zero_grad()
