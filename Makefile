@@ -57,7 +57,7 @@ lint: $(STAMP) ## check style and formatting
 
 .PHONY: unit
 unit: $(STAMP) ## run the unit tests
-	$(PARALLEL) -m 'not notebooks and not environments and not browser'
+	$(PARALLEL) -p tests.winrule -m 'not notebooks and not environments and not browser'
 
 .PHONY: test-lessons
 test-lessons: $(STAMP) ## run every lesson as learners get it; compare text (nbval) and pictures
