@@ -75,7 +75,7 @@ build/npm/installed: Makefile
 .PHONY: test-browser
 test-browser: $(STAMP) build/npm/installed ## drive the hint painter in JupyterLab and on its page with a real browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
-		-e '.[onnx,browser]'
+		-e '.[fast,browser]'
 	$(BIN)/python -m pytest tests/test_painter_browser.py tests/test_onnx.py
 
 .PHONY: test-teaching
