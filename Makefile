@@ -90,7 +90,7 @@ build/npm/installed: Makefile
 .PHONY: test-browser
 test-browser: $(STAMP) build/npm/installed site slides ## drive lessons, site, slides and hint painter with a real browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
-		-e '.[onnx,browser]'
+		-e '.[fast,browser]'
 	$(BIN)/python -m pytest tests/test_lessons_browser.py tests/test_painter_browser.py \
 		tests/test_onnx.py
 

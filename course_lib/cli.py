@@ -2,17 +2,20 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib import __version__, parallel
 from course_lib.device import pick_device
 from course_lib.image import SUFFIXES, ImageError, list_images, load_image, save_image
-from course_lib.inference import colorize
+from course_lib.inference import ENGINES, colorize
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
 from course_lib.models import NETWORKS, WeightsError, load_network, shipped_weights
 
@@ -43,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
         help="pixels of the shorter side at the network (default: what it was trained for)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="what computes the network: torch, in float32; bfloat16, in half the bits; auto: "
+        "bfloat16 where the processor has units for it; onnx: ONNX Runtime (default: auto)",
+    )
     parser.add_argument(
         "--saturation",
         type=_number(float, 0, 10),
@@ -104,7 +114,7 @@ def _result_path(output: Path, place: Path, model: str, taken: set[Path]) -> Pat
 
 
 def _render(rgb: np.ndarray, net: nn.Module, options: argparse.Namespace) -> np.ndarray:
-    out = colorize(rgb, net, size=options.size)
+    out = colorize(rgb, net, size=options.size, engine=options.engine)
     if options.saturation != 1:
         out = set_saturation(out, options.saturation)
     if options.temperature != NEUTRAL_KELVIN:
@@ -121,13 +131,21 @@ def _make(folder: Path) -> None:
 
 def _one(
     source: Path, targets: dict[str, Path], nets: dict[str, nn.Module], options: argparse.Namespace
-) -> int:
-    """Colour one picture with every network that has something to do; return how many."""
-    rgb = load_image(source)
-    for name, target in targets.items():
-        _make(target.parent)
-        save_image(target, _render(rgb, nets[name], options))
-    return len(targets)
+) -> str | None:
+    """Colour one picture with every network that has something to do; return what went wrong."""
+    try:
+        rgb = load_image(source)
+        for name, target in targets.items():
+            _make(target.parent)
+            save_image(target, _render(rgb, nets[name], options))
+    except ImageError as error:
+        return str(error)
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has no one exception for it: on the CPU it is a plain RuntimeError.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return f"{source}: not enough memory; try a smaller --size or photo"
+    return None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -150,28 +168,29 @@ def _run(options: argparse.Namespace) -> int:
         for source, place in tasks
     ]
     jobs = jobs[parallel.share_of_files(len(jobs))]
-    bar = tqdm(jobs, disable=options.quiet or len(jobs) < 2, unit="photo")
-    for source, targets in bar:
-        if not options.overwrite:
-            existing = [name for name, target in targets.items() if target.exists()]
-            kept += len(existing)
-            targets = {k: v for k, v in targets.items() if k not in existing}
-        if not targets:
-            continue
-        try:
-            done += _one(source, targets, nets, options)
-        except ImageError as error:
-            failed += 1
-            tqdm.write(f"colorize: {error}", file=sys.stderr)
-        except (MemoryError, RuntimeError) as error:
-            # PyTorch has no one exception for it: on the CPU it is a plain RuntimeError.
-            if not isinstance(error, MemoryError) and "memory" not in str(error):
-                raise
-            failed += 1
-            tqdm.write(
-                f"colorize: {source}: not enough memory; try a smaller --size or photo",
-                file=sys.stderr,
-            )
+    if not options.overwrite:
+        every = len(jobs) * len(names)
+        jobs = [
+            (source, {name: target for name, target in targets.items() if not target.exists()})
+            for source, targets in jobs
+        ]
+        kept = every - sum(len(targets) for _, targets in jobs)
+        jobs = [job for job in jobs if job[1]]
+    with (
+        # While one photograph is read or written, another is computed. Each thread has a single
+        # one in memory. Each computes with all cores, as for a single one: so its bytes are those.
+        ThreadPoolExecutor(torch.get_num_threads()) as pool,
+        tqdm(total=len(jobs), disable=options.quiet or len(jobs) < 2, unit="photo") as bar,
+        warnings.catch_warnings(),  # load_image's own would be mixed up between threads
+    ):
+        problems = pool.map(lambda job: _one(*job, nets, options), jobs)
+        for (_, targets), problem in zip(jobs, problems, strict=True):
+            bar.update()
+            if problem is None:
+                done += len(targets)
+            else:
+                failed += 1
+                tqdm.write(f"colorize: {problem}", file=sys.stderr)
     done, kept, failed = map(int, parallel.total_over_processes([done, kept, failed]))
     if not options.quiet and parallel.rank() == 0:
         kept_note = f", {kept} already there (--overwrite replaces them)" if kept else ""
@@ -198,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with parallel.joined_processes():
             return _run(options)
-    except (ImageError, WeightsError, ValueError) as error:
+    except (ImageError, WeightsError, ValueError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
