@@ -161,6 +161,11 @@ def predict_ab(
         (1, 1, h, w), what went in.
     ab : torch.Tensor
         (1, 2, h, w), what came out. Both float32 on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If a colour is not finite: the network's weights are damaged.
     """
     L = prepare(rgb, size or getattr(net, "input_size", 256))
     device = next(net.parameters()).device
@@ -172,6 +177,11 @@ def predict_ab(
         inputs += hint_tensors(hints, rgb.shape[:2], L.shape[-2:])
     with evaluating(net):
         ab = net(*(x.to(device) for x in inputs))
+    if not torch.isfinite(ab).all():
+        raise ValueError(
+            "the network's colours are not finite (nan or inf): its weights are damaged, or their "
+            "training went wrong; load or train them again"
+        )
     return L, ab.detach().float().cpu()
 
 
