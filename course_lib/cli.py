@@ -16,6 +16,7 @@ from course_lib.image import SUFFIXES, Found, ImageError, load_image, save_image
 from course_lib.inference import colorize
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
 from course_lib.models import NETWORKS, WeightsError, load_network, shipped_weights
+from course_lib.models.loading import SIZES
 from course_lib.results import Places, made_from, notes
 
 
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--size",
-        type=_number(int, 8, 2048),
+        type=_number(int, *SIZES),
         help="pixels of the shorter side at the network (default: what it was trained for)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")

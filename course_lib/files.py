@@ -18,9 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import pooch
-import requests
-import urllib3
+# pooch and requests are imported where they are used: most who import this never download.
 
 #: Seconds to wait for a connection, and for the next bytes once there is one.
 CONNECT_TIMEOUT = 10.0
@@ -62,6 +60,8 @@ def data_folder() -> Path:
 
 def cache_folder() -> Path:
     """The folder for downloads: ``COURSE_CACHE``, or the user's cache folder."""
+    import pooch
+
     chosen = os.environ.get("COURSE_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("course_lib"))
 
@@ -86,6 +86,8 @@ def wrong_digest(path: Path, checksum: str) -> str | None:
     str or None
         What is wrong, in words; None if nothing is.
     """
+    import pooch
+
     kind, expected = checksum.split(":")
     found = pooch.file_hash(str(path), alg=kind)
     return None if found == expected else f"wrong {kind}: got {found}, expected {expected}"
@@ -148,6 +150,9 @@ def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> P
 
 def _download(address: str, path: Path, checksum: str, progress: bool) -> str | None:
     """Fetch a file, whole and verified or not at all; return why it failed, or None."""
+    import pooch
+    import requests
+
     http = pooch.HTTPDownloader(
         progressbar=progress, chunk_size=2**16, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
     )
@@ -178,7 +183,11 @@ def _download(address: str, path: Path, checksum: str, progress: bool) -> str | 
     return None
 
 
-def _in_plain_words(error: requests.RequestException) -> str:
+def _in_plain_words(error: Exception) -> str:
+    """What an exception of requests means."""
+    import requests
+    import urllib3
+
     cause = error.args[0] if error.args else None
     text = str(error)
     if isinstance(error, requests.HTTPError):
