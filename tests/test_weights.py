@@ -347,7 +347,7 @@ def test_a_depth_that_no_network_has_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     save_weights(path, UNetGenerator(0.03, depth=3))
     changed(path, lambda state: None, {"architecture": "unetgenerator", "depth": "1000000"})
-    with pytest.raises(WeightsError, match="a network that cannot be .depth must be in"):
+    with pytest.raises(WeightsError, match=r"a network that cannot be .depth must be in"):
         cl.load_file(path)
 
 

@@ -264,8 +264,8 @@ def _input_size(header: Mapping[str, str], path: Path) -> int | None:
     if size is None or (size == round(size) and SIZES[0] <= size <= SIZES[1]):
         return size if size is None else round(size)
     raise WeightsError(
-        f"{path}: its header has input_size {header['input_size'][:40]!r}, expected a whole number "
-        f"of {SIZES[0]}..{SIZES[1]} pixels; fetch or save the file again"
+        f"{path}: its header has input_size {header['input_size'][:40]!r}, expected a whole "
+        f"number of {SIZES[0]}..{SIZES[1]} pixels; fetch or save the file again"
     )
 
 

@@ -24,8 +24,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 #: Most bytes of such a file: a network of four times the published width, in float32.
 MAX_BYTES = 2**31
 
-#: What files from before PyTorch 0.4.1 lack: how many batches a normalization has seen, which plays
-#: no part in use.
+#: What files from before PyTorch 0.4.1 lack: how many batches a normalization has seen, which
+#: plays no part in use.
 _COUNTER = "num_batches_tracked"
 
 
