@@ -190,6 +190,10 @@ compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a
 		--output data/weights/trials.csv
 	$(BIN)/python -m authoring.model_cards
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## damage thousands of files and see that nothing breaks; writes tests/fuzz/README.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
+
 .PHONY: bench
 bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
 	$(BIN)/python -m course_lib.evaluation
