@@ -3,7 +3,6 @@
 The format: https://onnx.ai; the runtime that the tests compare with: https://onnxruntime.ai.
 """
 
-import inspect
 import os
 import warnings
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from course_lib.files import whole_file
 from course_lib.models.layers import STRIDE
 from course_lib.models.modes import evaluating
+from course_lib.models.networks import takes_hints
 
 #: Channels of the inputs that a network of this course may take.
 CHANNELS = {"L": 1, "hint_ab": 2, "mask": 1}
@@ -35,8 +35,7 @@ def network_inputs(net: nn.Module) -> tuple[str, ...]:
         ``("L", "hint_ab", "mask")`` for networks that listen to hints, as SIGGRAPH17 does; else
         ``("L",)``.
     """
-    takes = inspect.signature(net.forward).parameters
-    return tuple(CHANNELS) if {"hint_ab", "mask"} <= takes.keys() else ("L",)
+    return tuple(CHANNELS) if takes_hints(net) else ("L",)
 
 
 class _Heads(nn.Module):
