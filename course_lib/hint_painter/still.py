@@ -38,7 +38,9 @@ def still(rgb: np.ndarray, net: nn.Module, hints: Sequence[Hint], patch: int) ->
     small.thumbnail((SIDE, SIDE))
     down, right = small.height / rgb.shape[0], small.width / rgb.shape[1]
     pixels = np.asarray(small)
-    fewer = [((row + 0.5) * down - 0.5, (column + 0.5) * right - 0.5, c) for row, column, c in hints]
+    fewer = [
+        ((row + 0.5) * down - 0.5, (column + 0.5) * right - 0.5, c) for row, column, c in hints
+    ]
     given = [(max(0.0, row), max(0.0, column), colour) for row, column, colour in fewer]
     sheet = Image.new("RGB", (2 * small.width + GAP, small.height), "white")
     sheet.paste(Image.fromarray(to_gray(pixels)))
