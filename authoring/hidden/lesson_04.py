@@ -1,7 +1,7 @@
 """Hidden tests of lesson 04, "Tell the network what gray cannot".
 
-The form of these files is described in `authoring/classroom.py`. Exercise 4 asks for two numbers
-and has none.
+The form of these files is described in `authoring/classroom.py`. Exercises 5 and 6 and
+the challenge ask for numbers, letters and hints, and have none.
 """
 
 
@@ -12,6 +12,22 @@ def ask_decode(function, width, weights, *maps):
     net = SIGGRAPH17(width).eval().requires_grad_(False)
     net.load_state_dict(weights)
     return function(net, *maps)
+
+
+def test_reach(function):
+    """Random pictures and limits, against a count pixel by pixel."""
+    import numpy as np
+
+    from course_lib.lab import rgb_to_lab
+
+    rng = np.random.default_rng()
+    before, after = rng.integers(0, 256, (2, *rng.integers(8, 30, 2), 3), dtype=np.uint8)
+    after[: len(after) // 3] = before[: len(after) // 3]
+    gap = (rgb_to_lab(after) - rgb_to_lab(before))[..., 1:].reshape(-1, 2)
+    for limit in rng.uniform(1, 90, 4).round(1).tolist():
+        expected = sum(a * a + b * b > limit**2 for a, b in gap) / len(gap)
+        got = function(before.copy(), after.copy(), limit)
+        np.testing.assert_allclose(got, expected, atol=1e-3, err_msg=f"beyond {limit}")
 
 
 def test_decode(function):
