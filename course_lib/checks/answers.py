@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from course_lib.checks.report import TryAgain, expect
@@ -27,8 +28,33 @@ def ask(function: Callable, *arguments: Any, **options: Any) -> Any:
     -------
     object
         Whatever it returns.
+
+    Raises
+    ------
+    TryAgain
+        If it has changed an array or a tensor that it was given: the caller's would change too.
     """
-    return function(*copy.deepcopy(arguments), **options)
+    given = copy.deepcopy(arguments)
+    answer = function(*given, **options)
+    expect(
+        all(map(_unchanged, arguments, given)),
+        "the function changes what it is given, in place (as with += or x[...] = ...), and so the "
+        "caller's own. Work on a copy, or make a new array.",
+    )
+    return answer
+
+
+def _unchanged(before: Any, after: Any) -> bool:
+    """Whether arrays and tensors, in lists too, are still the same; of other things, yes."""
+    if isinstance(before, list | tuple):
+        return len(before) == len(after) and all(map(_unchanged, before, after))
+    if isinstance(before, Tensor):
+        return before.shape == after.shape and bool(
+            torch.equal(before.nan_to_num(), after.nan_to_num())
+        )
+    if isinstance(before, np.ndarray):
+        return np.array_equal(before, after, equal_nan=before.dtype.kind in "fc")
+    return True
 
 
 def quoted(choices: Sequence, last: str = "or") -> str:
@@ -181,6 +207,15 @@ def recognise(got: Any, mistakes: Mistakes, tolerance: float) -> str:
     return ""
 
 
+def _apart(expected: float, got: float) -> str:
+    """Two numbers with as many digits as it takes to see that they differ."""
+    for digits in (4, 6, 9, 17):
+        texts = f"{expected:.{digits}g}", f"{got:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return f"{texts[0]}, got {texts[1]}"
+
+
 def expect_close(
     got: Any,
     expected: Any,
@@ -216,6 +251,6 @@ def expect_close(
     where = f" at {tuple(int(i) for i in place)}" if place else ""
     sentence = recognise(values, mistakes or {}, tolerance)
     raise TryAgain(
-        f"{what}{where}: expected {truth[place]:.4g}, got {values[place]:.4g}"
+        f"{what}{where}: expected {_apart(truth[place], values[place])}"
         + (f": {sentence}" if sentence else f". {hint}".rstrip())
     )
