@@ -50,11 +50,12 @@ lint: $(STAMP) ## check style and formatting
 
 .PHONY: unit
 unit: $(STAMP) ## run the unit tests
-	$(PARALLEL) -m 'not notebooks and not environments and not browser'
+	$(PARALLEL) -p tests.winrule -m 'not notebooks and not environments and not browser'
 
 .PHONY: test-lessons
 test-lessons: $(STAMP) ## run every lesson as learners get it; compare text (nbval) and pictures
-	PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_pictures --nbval --nbval-current-env \
+	COURSE_STRICT=1 COURSE_PROGRESS= TQDM_DISABLE=1 \
+		PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_pictures --nbval --nbval-current-env \
 		--nbval-cell-timeout=1800 --nbval-kernel-startup-timeout=600 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg $(LESSONS)
 

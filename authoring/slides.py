@@ -33,6 +33,7 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
 from authoring import course
+from authoring.course import figures
 
 TEMPLATE = course.ROOT / "authoring" / "web" / "slides.html.j2"
 SLIDES = course.BUILD / "slides"
@@ -259,18 +260,6 @@ def _caption(cells: list[NotebookNode], place: int, alt: str, used: set[str]) ->
     return ""
 
 
-def figures(cell: NotebookNode) -> list[tuple[str, str]]:
-    """Data address and description of each figure that a cell shows."""
-    found = []
-    for output in cell.get("outputs", []):
-        for kind, data in output.get("data", {}).items():
-            if kind.startswith("image/"):
-                data = "".join(data.split())
-                alt = output.metadata[kind]["alt"]
-                found.append((f"data:{kind};base64,{data}", alt))
-    return found
-
-
 def deck(notebook: NotebookNode) -> list[list[Slide]]:
     """The slides of a lesson.
 
@@ -284,7 +273,7 @@ def deck(notebook: NotebookNode) -> list[list[Slide]]:
     list of list of Slide
         Columns, from left to right, of slides from top to bottom.
     """
-    aside = {"hint", "answer", "setup", "assertion"}
+    aside = {"hint", "answer", "setup", "assertion", "navigation", "progress"}
     cells = [c for c in notebook.cells if not aside & set(course.tags(c))]
     made = _Deck()
     for place, cell in enumerate(cells):
@@ -308,26 +297,29 @@ def _carried(package: str, *path: str) -> str:
     return text
 
 
-def render(columns: list[list[Slide]], name: str) -> str:
+def _with_decks(text: str) -> str:
+    """Markdown whose links to lessons lead to their decks; no other page lies beside these."""
+    text = re.sub(r"\]\((\d\d_\w+)\.ipynb[^)]*\)", r"](\1.html)", text)
+    return re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#|\d\d_)[^)]*\)", r"\1", text)
+
+
+def render(columns: list[list[Slide]]) -> str:
     """A deck as one HTML file.
 
     Parameters
     ----------
     columns : list of list of Slide
         From `deck`.
-    name : str
-        The lesson's, such as "05_inference".
 
     Returns
     -------
     str
     """
     environment = Environment(autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["markdown"] = markdown2html
+    environment.filters["markdown"] = lambda text: markdown2html(_with_decks(text))
     environment.filters["inline"] = MarkdownIt().renderInline  # "1. One" is no list here
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         columns=columns,
-        number=name[:2],
         title=columns[0][0].heading,
         reveal=_carried("sphinx_revealjs", "_static", "revealjs", "dist", "reveal.js"),
         style=_carried("sphinx_revealjs", "_static", "revealjs", "dist", "reveal.css"),
@@ -345,7 +337,7 @@ def main() -> None:
     SLIDES.mkdir(parents=True, exist_ok=True)
     for name in names:
         columns = deck(course.read(name))
-        (SLIDES / f"{name}.html").write_text(render(columns, name), encoding="utf-8")
+        (SLIDES / f"{name}.html").write_text(render(columns), encoding="utf-8")
         print(f"build/slides/{name}.html: {sum(map(len, columns))} slides")
 
 

@@ -6,7 +6,7 @@ detail is lost, however small the network's picture is.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,13 +14,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from course_lib.fast_lab import in_bands, lab_to_rgb, lightness
 from course_lib.hints import Hint, hint_tensors
-from course_lib.lab import lab_to_rgb, lightness, merge_lab
+from course_lib.lab import rgb_to_lab_tensor
 from course_lib.models import NETWORKS, evaluating, load_file, load_network, name_of
 from course_lib.models.loading import looks_like_path
-
-#: Rows of a large photograph that are converted at a time: bounds the memory it takes.
-BAND_PIXELS = 2_000_000
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:
@@ -62,8 +60,17 @@ def prepare(rgb: np.ndarray, size: int) -> Tensor:
         (1, 1, h, w) float32, lightness in 0..100 of the resized photograph.
     """
     height, width = network_size(*rgb.shape[:2], size)
-    small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
-    return torch.from_numpy(lightness(np.asarray(small)))[None, None]
+    # Pillow makes pictures narrower, then lower: the first in bands gives the same pixels.
+    narrow = np.empty((len(rgb), width, 3), np.uint8)
+
+    def make_narrow(rows: slice) -> None:
+        band = Image.fromarray(rgb[rows])
+        narrow[rows] = band.resize((width, band.height), Image.Resampling.BICUBIC)
+
+    in_bands(make_narrow, *rgb.shape[:2])
+    small = Image.fromarray(narrow).resize((width, height), Image.Resampling.BICUBIC)
+    batch = torch.from_numpy(np.array(small)).movedim(-1, 0)[None]
+    return rgb_to_lab_tensor(batch / 255)[:, :1]
 
 
 def guided_coefficients(
@@ -123,15 +130,28 @@ def upsample_ab(ab: Tensor, small_l: Tensor, L: np.ndarray, guided: bool = True)
     numpy.ndarray
         (H, W, 2) float32.
     """
-    size = L.shape
-    if not guided:
-        large = F.interpolate(ab, size, mode="bilinear", align_corners=False)
-        return large[0].movedim(0, -1).numpy()
-    scale, shift = (
-        F.interpolate(x, size, mode="bilinear", align_corners=False)[0]
-        for x in guided_coefficients(small_l, ab)
-    )
-    return (scale.mul_(torch.from_numpy(L)).add_(shift)).clamp_(-110, 110).movedim(0, -1).numpy()
+    return np.moveaxis(_upsampler(ab, small_l, L.shape, guided)(slice(None), L), 0, -1)
+
+
+def _upsampler(
+    ab: Tensor, small_l: Tensor, size: tuple[int, int], guided: bool
+) -> Callable[[slice, np.ndarray], np.ndarray]:
+    """What gives ab (2, rows, W) of a band of the photograph's rows with their L (rows, W)."""
+    maps = torch.cat(guided_coefficients(small_l, ab), dim=1) if guided else ab
+    small_height = maps.shape[-2]
+    # Bilinear, in two steps: along the rows for the whole picture, down them band by band.
+    wide = F.interpolate(maps, (small_height, size[1]), mode="bilinear")[0].numpy()
+    place = ((np.arange(size[0]) + 0.5) * small_height / size[0] - 0.5).clip(0, small_height - 1)
+    above = place.astype(int)
+    below = np.minimum(above + 1, small_height - 1)
+    share = (place - above).astype(np.float32)[:, None]
+
+    def upsample(rows: slice, L: np.ndarray) -> np.ndarray:
+        upper, lower = (np.take(wide, index[rows], axis=1) for index in (above, below))
+        large = upper + share[rows] * (lower - upper)
+        return (large[:2] * L + large[2:]).clip(-110, 110) if guided else large
+
+    return upsample
 
 
 @torch.inference_mode()
@@ -233,13 +253,12 @@ def colorize(
 
 def _assemble(rgb: np.ndarray, small_l: Tensor, ab: Tensor, guided: bool) -> np.ndarray:
     """Join the photograph's own L with the enlarged ab, a band of rows at a time."""
-    L = np.empty(rgb.shape[:2], np.float32)
-    rows = max(1, BAND_PIXELS // rgb.shape[1])
-    bands = [slice(top, top + rows) for top in range(0, len(rgb), rows)]
-    for band in bands:
-        L[band] = lightness(rgb[band])
-    large = upsample_ab(ab, small_l, L, guided)
+    upsample = _upsampler(ab, small_l, rgb.shape[:2], guided)
     out = np.empty_like(rgb)
-    for band in bands:
-        out[band] = lab_to_rgb(merge_lab(L[band], large[band]))
+
+    def fill(rows: slice) -> None:
+        L = lightness(rgb[rows])
+        lab_to_rgb(L, *upsample(rows, L), out[rows])
+
+    in_bands(fill, *rgb.shape[:2])
     return out

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from skimage import data
 
 import course_lib as cl
@@ -55,8 +57,25 @@ def test_colour_that_the_photo_has_is_not_looked_at():
 def test_large_photos_are_done_in_bands_without_a_seam(monkeypatch):
     rgb, net = data.coffee(), ECCV16(0.03)
     whole = colorize(rgb, net, size=64)
-    monkeypatch.setattr("course_lib.inference.BAND_PIXELS", 10_000)
+    monkeypatch.setattr("course_lib.fast_lab.BAND_PIXELS", 10_000)
     assert np.array_equal(colorize(rgb, net, size=64), whole)
+
+
+@pytest.mark.parametrize("shape", [(300, 470), (31, 20), (9, 400)])
+def test_the_networks_view_is_pillows_and_the_readable_lightness(shape, monkeypatch):
+    rgb = np.random.RandomState(0).randint(0, 256, (*shape, 3), dtype=np.uint8)
+    height, width = network_size(*shape, 64)
+    small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
+    monkeypatch.setattr("course_lib.fast_lab.BAND_PIXELS", 3000)  # in bands
+    assert np.abs(prepare(rgb, 64)[0, 0].numpy() - lightness(np.asarray(small))).max() < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(100, 30), (3, 200), (20, 20)])
+def test_plain_upsampling_is_bilinear(shape):
+    ab = torch.randn(1, 2, 20, 20)
+    large = upsample_ab(ab, ab[:, :1], np.zeros(shape, np.float32), guided=False)
+    expected = F.interpolate(ab, shape, mode="bilinear")[0].movedim(0, -1)
+    assert np.abs(large - expected.numpy()).max() < 1e-5
 
 
 def test_colours_follow_the_photos_edges():

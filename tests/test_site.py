@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import jupytext
-import nbformat
 import pytest
 import yaml
 
@@ -59,13 +58,7 @@ def site():
 
 def described(notebook):
     """The descriptions of a notebook's figures, in order."""
-    return [
-        value["alt"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        for value in output.get("metadata", {}).values()
-        if "alt" in value
-    ]
+    return [alt for cell in notebook.cells for _, alt in course.figures(cell)]
 
 
 @pytest.mark.environments
@@ -149,18 +142,6 @@ def test_links_between_pages_stay_and_others_go_to_the_repository(tmp_path):
 def test_pictures_travel_along(tmp_path):
     assert linked("![six rows](../data/results.jpg)", tmp_path) == "![six rows](results.jpg)"
     assert (tmp_path / "results.jpg").is_file()
-
-
-def test_each_of_two_figures_in_a_cell_keeps_its_description(tmp_path):
-    outputs = [
-        nbformat.v4.new_output("display_data", {"image/png": "aGk="}, metadata={"image/png": m})
-        for m in ({"alt": "one"}, {"alt": "two"})
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
-    cells = website.staged(notebook, PAGE, None, tmp_path).cells
-    assert [cell.metadata["mystnb"]["image"]["alt"] for cell in cells] == ["one", "two"]
-    assert [len(cell.outputs) for cell in cells] == [1, 1]
-    assert cells[1].metadata["tags"] == ["remove-input"]
 
 
 def test_the_site_is_at_home_where_it_is_told_or_else_published(tmp_path, monkeypatch):

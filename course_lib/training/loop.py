@@ -365,9 +365,10 @@ def fit_stages(
     bar = tqdm(
         total=sum(stage.steps for stage in stages),
         initial=run.step,
-        disable=not (progress and first),
         unit="step",
         mininterval=1,
+        # not as "disable=False": what the environment says, TQDM_DISABLE=1, is to count
+        **({} if progress and first else {"disable": True}),
     )
     with bar, _stopped_by_learner():
         while True:

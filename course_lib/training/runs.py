@@ -6,8 +6,11 @@ and for a fine-tuning "freeze" (blocks) and the options of `FineTuning`. "stages
 any, are trained one after the other and say only what is different in them. Each starts from the
 averaged weights of the one before, with an optimizer and an average of its own.
 
+With ``"goes_on": true`` a stage takes over optimizer and averages too, so that the pictures may
+grow without a new start.
+
 Where there are several arrays to train on, "train" names that of a stage, or mixes some of them:
-``{"small": 1, "large": 3}`` takes three of four batches from "large", on average.
+of ``{"small": 1, "large": 3}`` three of four pictures are from "large", on average.
 """
 
 import inspect
@@ -15,6 +18,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +28,11 @@ from torch import nn
 
 from course_lib import parallel
 from course_lib.bins import rebalancing_weights
+from course_lib.data.prepare import labels_of
 from course_lib.data.prior import ab_prior
 from course_lib.files import whole_file
 from course_lib.models import load_network, look_up, save_weights
-from course_lib.training.batches import LabBatches, Pictures, Settings
+from course_lib.training.batches import LabBatches, Labelled, Pictures, Settings, as_mixture
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
@@ -86,13 +91,20 @@ def load_array(path: str | os.PathLike) -> np.ndarray:
     return codes
 
 
-def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays that a command line names: one ``a.npy``, or ``small=a.npy``, ``large=b.npy``."""
+def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray | Labelled]:
+    """The arrays that a command line names: one ``a.npy``, or ``small=a.npy``, ``large=b.npy``.
+
+    Where the labels of an array lie beside it, as `build_array` writes them, they come with it.
+    """
     named = [
         (UNNAMED, text) if "=" not in text or Path(text).exists() else text.split("=", 1)
         for text in given
     ]
-    arrays = {name: load_array(path) for name, path in named}
+    arrays = {}
+    for name, path in named:
+        arrays[name] = load_array(path)
+        if labels_of(path).exists():
+            arrays[name] = Labelled(arrays[name], np.load(labels_of(path)))
     if len(arrays) < len(named):
         raise ValueError(
             "several arrays need a name each: --train small=a.npy --train large=b.npy"
@@ -156,7 +168,7 @@ def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     full, known = [config | stage for stage in stages], []
     for stage in full:
         settings = (field.name for field in fields(RECIPES[stage["recipe"]].settings))
-        known.append({"recipe", "train", "freeze", *OPTIONS, *settings})
+        known.append({"recipe", "train", "freeze", "goes_on", *OPTIONS, *settings})
     unknown = config.keys() - network.union(*known)
     for stage, names in zip(stages, known, strict=True):
         unknown |= stage.keys() - names
@@ -165,6 +177,14 @@ def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"there are no settings called {', '.join(sorted(unknown))} in a training of "
             f"{config['model']} by {config['recipe']}"
         )
+    for before, stage in pairwise(full):
+        recipe = RECIPES[stage["recipe"]].recipe
+        can = stage["recipe"] == before["recipe"] and hasattr(recipe, "take_over")
+        if stage.get("goes_on") and not can:
+            raise ValueError(
+                f"a stage by {stage['recipe']} cannot go on from one by {before['recipe']}; "
+                "leave goes_on out"
+            )
     return [
         {key: value for key, value in stage.items() if key in names | network}
         for stage, names in zip(full, known, strict=True)
@@ -176,7 +196,7 @@ def _settings(stage: Mapping[str, Any]) -> Settings:
     return kind(**{f.name: stage[f.name] for f in fields(kind) if f.name in stage})
 
 
-def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Pictures:
+def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Labelled]) -> Pictures:
     """What a stage is trained on. An array without a name stands for any."""
     if arrays.keys() == {UNNAMED}:
         return arrays[UNNAMED]
@@ -258,7 +278,7 @@ def build_recipe(
 
 def train_run(
     config: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | Labelled],
     validation: np.ndarray,
     run_dir: str | os.PathLike,
     *,
@@ -272,7 +292,7 @@ def train_run(
     ----------
     config : mapping
         See above.
-    arrays : mapping of str to numpy.ndarray
+    arrays : mapping of str to numpy.ndarray or Labelled
         Training pictures, by the names that the config's stages call them; (N, 3, H, W) uint8.
     validation : numpy.ndarray
         (N, 3, H, W) uint8.
@@ -290,7 +310,8 @@ def train_run(
         Of the last stage that it came to.
     history : History
     """
-    config = {"size": min(codes.shape[-1] for codes in arrays.values()), **complete(config)}
+    codes = {name: as_mixture(given)[0][0] for name, given in arrays.items()}
+    config = {"size": min(one.shape[-1] for one in codes.values()), **complete(config)}
     stages = stages_of(config)
     for stage in stages:  # what is wrong with the last one shall not come out after hours
         LabBatches(_pictures(stage, arrays), _settings(stage))
@@ -298,7 +319,7 @@ def train_run(
     if parallel.rank() == 0:
         names = ("width", *look_up(config["model"]).settings)
         built = {name: getattr(network, name) for name in names}
-        pictures = {name: len(codes) for name, codes in arrays.items()}
+        pictures = {name: len(one) for name, one in codes.items()}
         Path(run_dir).mkdir(parents=True, exist_ok=True)
         with whole_file(Path(run_dir) / "config.json") as file:
             file.write(json.dumps(config | built | {"pictures": pictures}, indent=2).encode())
@@ -306,8 +327,16 @@ def train_run(
     def plan(stage: dict[str, Any]) -> Stage:
         def build(before: BatchRecipe | None) -> Recipe:
             # without one before it is the first stage, or a checkpoint has all of the weights
-            net = before.average.network.requires_grad_(True) if before else network
-            return build_recipe(stage, net, _pictures(stage, arrays), validation)
+            if before is None:
+                net = network
+            elif stage.get("goes_on"):
+                net = before.network
+            else:
+                net = before.average.network.requires_grad_(True)
+            recipe = build_recipe(stage, net, _pictures(stage, arrays), validation)
+            if before and stage.get("goes_on"):
+                recipe.take_over(before)
+            return recipe
 
         return Stage(stage["steps"], build)
 
