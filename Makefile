@@ -90,7 +90,7 @@ build/npm/installed: Makefile
 .PHONY: test-browser
 test-browser: $(STAMP) build/npm/installed site slides ## drive lessons, site, slides and hint painter with a real browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
-		-e '.[onnx,browser]'
+		-e '.[fast,browser]'
 	$(BIN)/python -m pytest tests/test_lessons_browser.py tests/test_painter_browser.py \
 		tests/test_onnx.py
 
@@ -189,6 +189,10 @@ compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a
 		--run runs/trials --threads 1 --change width 0.375 --change lam 0.25 --change lam 0.75 \
 		--output data/weights/trials.csv
 	$(BIN)/python -m authoring.model_cards
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## damage thousands of files and see that nothing breaks; writes tests/fuzz/README.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 .PHONY: bench
 bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
