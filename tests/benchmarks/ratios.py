@@ -302,8 +302,9 @@ def machine() -> str:
         f"{package} {version(package)}" for package in ("torch", "numpy", "scikit-image", "pillow")
     )
     units = "with" if bfloat16_pays() else "without"
+    threads = torch.get_num_threads()
     return (
-        f"{name or platform.machine()}, {torch.get_num_threads()} threads, {units} bfloat16 units; "
+        f"{name or platform.machine()}, {threads} threads, {units} bfloat16 units; "
         f"{platform.system()}, Python {platform.python_version()}, "
         f"{versions}{load}."
     )
