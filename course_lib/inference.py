@@ -189,6 +189,11 @@ def predict_ab(
         (1, 1, h, w), what went in.
     ab : torch.Tensor
         (1, 2, h, w), what came out. Both float32 on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If a colour is not finite: the network's weights are damaged.
     """
     if engine not in ENGINES:
         raise ValueError(f"no engine called {engine!r}; use {', '.join(ENGINES)}")
@@ -205,6 +210,11 @@ def predict_ab(
     half = engine == "bfloat16" or (engine == "auto" and bfloat16_pays(device))
     with evaluating(net), torch.autocast(device.type, torch.bfloat16, enabled=half):
         ab = net(*(x.to(device) for x in inputs))
+    if not torch.isfinite(ab).all():
+        raise ValueError(
+            "the network's colours are not finite (nan or inf): its weights are damaged, or their "
+            "training went wrong; load or train them again"
+        )
     return L, ab.detach().float().cpu()
 
 

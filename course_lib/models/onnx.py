@@ -3,7 +3,6 @@
 The format: https://onnx.ai; the runtime that the tests compare with: https://onnxruntime.ai.
 """
 
-import inspect
 import logging
 import os
 import warnings
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from course_lib.files import whole_file
 from course_lib.models.layers import STRIDE
 from course_lib.models.modes import evaluating
+from course_lib.models.networks import takes_hints
 
 _INSTALL = 'pip install "course-lib[fast]"'
 
@@ -40,8 +40,7 @@ def network_inputs(net: nn.Module) -> tuple[str, ...]:
         ``("L", "hint_ab", "mask")`` for networks that listen to hints, as SIGGRAPH17 does; else
         ``("L",)``.
     """
-    takes = inspect.signature(net.forward).parameters
-    return tuple(CHANNELS) if {"hint_ab", "mask"} <= takes.keys() else ("L",)
+    return tuple(CHANNELS) if takes_hints(net) else ("L",)
 
 
 class _Heads(nn.Module):
