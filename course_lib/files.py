@@ -9,6 +9,7 @@ Environment variables:
 """
 
 import errno
+import hashlib
 import io
 import os
 import shutil
@@ -87,11 +88,18 @@ def wrong_digest(path: Path, checksum: str) -> str | None:
     str or None
         What is wrong, in words; None if nothing is.
     """
-    import pooch
-
     kind, expected = checksum.split(":")
-    found = pooch.file_hash(str(path), alg=kind)
+    found = file_hash(path, kind)
     return None if found == expected else f"wrong {kind}: got {found}, expected {expected}"
+
+
+def file_hash(path: str | os.PathLike, kind: str = "sha256") -> str:
+    """A hash of a file, in hexadecimal; the file is read a piece at a time, however large."""
+    found = hashlib.new(kind)
+    with Path(path).open("rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> Path:
@@ -260,7 +268,15 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(handle)
         Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        Path(temporary).replace(path)
+        try:
+            Path(temporary).replace(path)
+        except PermissionError as error:
+            if path.is_file():  # Windows replaces no file that is open or mapped
+                error.strerror = (
+                    "it is open, here or in another program; close that first, or, in a notebook, "
+                    "restart the kernel"
+                )
+            raise
     except OSError as error:
         if temporary is None or error.filename in (None, temporary):
             error.filename = str(path)  # and no name that nobody knows
@@ -268,6 +284,12 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)  # gone already, unless something went wrong
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all; see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 class _NoShortcut(io.BufferedRandom):
