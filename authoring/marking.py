@@ -56,8 +56,10 @@ class RunApart(Execute):
             (self._folder / "tmp").mkdir()
             work = self._folder / "work"
             if submitted:
-                ignored = shutil.ignore_patterns("*.ipynb")  # where the hidden tests are
-                shutil.copytree(submitted, work, ignore=ignored, ignore_dangling_symlinks=True)
+                # Not the notebook, where hidden tests are, nor what links lead to.
+                shutil.copytree(
+                    submitted, work, symlinks=True, ignore=shutil.ignore_patterns("*.ipynb")
+                )
             else:
                 work.mkdir()
             resources["metadata"]["path"] = str(work)
