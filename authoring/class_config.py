@@ -19,6 +19,9 @@ c = get_config()  # noqa: F821, nbgrader runs this file with it
 # nbgrader calls its helper alembic by name; so it is found without activating the environment too.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
+# Marking leaves the teacher's own progress alone.
+os.environ["COURSE_PROGRESS"] = ""
+
 # Against answers that never end. The longest cell of a lesson takes about a minute on two ordinary
 # processor cores, and a busy machine may take many times that.
 c.RunApart.timeout = 600

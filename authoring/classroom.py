@@ -245,6 +245,8 @@ def make_assignment(source: Path) -> tuple[NotebookNode, list[Exercise]]:
             cell.metadata["nbgrader"] = _metadata(
                 f"test_{name}", grade=True, locked=True, points=exercises[-1].points
             )
+            # else "Run All" would stop at the first exercise that is not solved yet
+            cell.metadata["tags"] = [*tags(cell), "raises-exception"]
             exercise.metadata["nbgrader"] = _metadata(name, solution=True)
             stated = exercise = None
     if tests:
@@ -277,6 +279,8 @@ def make_class(folder: Path) -> dict[str, list[Exercise]]:
         assignment = folder / "source" / source.stem
         assignment.mkdir(parents=True)
         nbformat.write(notebook, assignment / f"{source.stem}.ipynb")
+        for page in course.help_pages():  # the lesson links to them
+            shutil.copy(page, assignment)
     shutil.copy(CONFIG, folder / "nbgrader_config.py")
     return graded
 

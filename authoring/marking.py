@@ -32,7 +32,9 @@ from authoring import confine, plain
 from authoring.classroom import HIDDEN_TESTS, called, hidden_test
 
 #: What a kernel is told of the teacher's environment.
-ENVIRONMENT = re.compile(r"PATH|LANG|LC_.*|TZ|SYSTEMROOT|(OMP|MKL)_NUM_THREADS|COURSE_OFFLINE")
+ENVIRONMENT = re.compile(
+    r"PATH|LANG|LC_.*|TZ|SYSTEMROOT|(OMP|MKL)_NUM_THREADS|COURSE_(OFFLINE|PROGRESS)"
+)
 
 
 class WrongAnswerError(Exception):

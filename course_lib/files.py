@@ -8,19 +8,20 @@ Environment variables:
   published one; the file's name is appended to each.
 """
 
+import errno
+import io
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 from urllib.parse import urljoin
 
-import pooch
-import requests
-import urllib3
-from tqdm.auto import tqdm
+# pooch and requests are imported where they are used: most who import this never download.
 
 #: Seconds to wait for a connection, and for the next bytes once there is one.
 CONNECT_TIMEOUT = 10.0
@@ -67,6 +68,8 @@ def data_folder() -> Path:
 
 def cache_folder() -> Path:
     """The folder for downloads: ``COURSE_CACHE``, or the user's cache folder."""
+    import pooch
+
     chosen = os.environ.get("COURSE_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("course_lib"))
 
@@ -91,6 +94,8 @@ def wrong_digest(path: Path, checksum: str) -> str | None:
     str or None
         What is wrong, in words; None if nothing is.
     """
+    import pooch
+
     kind, expected = checksum.split(":")
     found = pooch.file_hash(str(path), alg=kind)
     return None if found == expected else f"wrong {kind}: got {found}, expected {expected}"
@@ -159,6 +164,9 @@ def _download(
     address: str, path: Path, checksum: str, megabytes: float, progress: bool
 ) -> str | None:
     """Fetch a file, whole and verified or not at all; return why it failed, or None."""
+    import pooch
+    import requests
+    import urllib3
 
     def download_and_verify(url, file, _):
         _receive(url, Path(file), int(1.5e6 * megabytes) + 1_000_000, progress)
@@ -188,6 +196,9 @@ def _download(
 
 def _receive(address: str, path: Path, most: int, progress: bool) -> None:
     """Write what a server sends; ValueError if that is too much, or comes too slowly."""
+    import requests
+    from tqdm.auto import tqdm
+
     session = requests.Session()
     for _ in range(REDIRECTIONS):
         # by way of the adapter: a session would read a redirection's body, whatever its length
@@ -220,7 +231,11 @@ def _receive(address: str, path: Path, most: int, progress: bool) -> None:
             bar.update(len(chunk))
 
 
-def _in_plain_words(error: requests.RequestException | urllib3.exceptions.HTTPError) -> str:
+def _in_plain_words(error: Exception) -> str:
+    """What an exception of requests or urllib3 means."""
+    import requests
+    import urllib3
+
     text = str(error)
     if isinstance(error, requests.HTTPError):
         code = error.response.status_code
@@ -253,6 +268,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     the place of the one under the name, if there was one; when it ends in an error, or the
     machine goes down, whatever was under the name before is still there.
 
+    The file has no number of the system's (``fileno``): libraries that would write past Python by
+    it (Pillow, NumPy) do not notice when a disk is full, and leave half of a file.
+
     Parameters
     ----------
     path : path
@@ -266,7 +284,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If the folder is missing or may not be written to, or the disk is full.
+        If the folder is missing or may not be written to, or the disk is full. Its ``filename`` is
+        the path.
 
     Examples
     --------
@@ -274,21 +293,59 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     ...     _ = file.write(b"all or nothing")
     """
     path = Path(path)
-    # The dot hides it from `list_images` should the machine go down before it is whole.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.", suffix=".part")
-    temporary = Path(name)
+    temporary = None
     try:
-        with os.fdopen(handle, "wb") as file:
+        # The dot hides it from `list_images` should the machine go down before it is whole.
+        prefix = f".{path.name[:32]}."
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
+        with io.FileIO(handle, "w+b") as raw, _NoShortcut(raw) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        temporary.replace(path)
+            os.fsync(handle)
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is None or error.filename in (None, temporary):
+            error.filename = str(path)  # and no name that nobody knows
+        raise
     finally:
-        temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)  # gone already, unless something went wrong
+
+
+class _NoShortcut(io.BufferedRandom):
+    """A file that is written by its own `write` alone, which raises where a disk is full."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
+_asking = Lock()
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _asking:  # it can only be asked by setting it: another thread would take 0 for the answer
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
+
+
+def check_room(path: str | os.PathLike, size: int) -> None:
+    """Raise an OSError where a disk has no room for a file, before it is begun.
+
+    Parameters
+    ----------
+    path : path
+        The file that is to be written; its folder must be there.
+    size : int
+        Its bytes, at most.
+    """
+    path = Path(path)
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"up to {size / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB are free; make room "
+            "or choose another disk",
+            str(path),
+        )

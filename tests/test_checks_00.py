@@ -31,5 +31,5 @@ WRONG["mean_difference"] = [
     (lambda a, b: (a.astype(float) - b).mean(), "expected 200, got -200"),
     (lambda a, b: np.abs(a.astype(float) - b).mean(axis=-1), "expected shape"),
     (lambda a, b: None, "return"),
-    (in_place, "random pictures"),
+    (in_place, "changes its argument"),
 ]

@@ -46,8 +46,15 @@ def _prepare(options: argparse.Namespace) -> None:
     if options.part:
         paths = only_part(paths, options.part)
     unlike = [load_array(path) for path in options.unlike] if options.unlike is not None else None
+    kinds = sorted({path.parent.name for path in paths})
+    labels = [kinds.index(path.parent.name) for path in paths] if options.labels else None
     counts = build_array(
-        paths, options.output, options.size, min_chroma=options.min_chroma, unlike=unlike
+        paths,
+        options.output,
+        options.size,
+        min_chroma=options.min_chroma,
+        unlike=unlike,
+        labels=labels,
     )
     print(f"{options.output}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
 
@@ -176,6 +183,9 @@ def _parser() -> argparse.ArgumentParser:
         "--part", choices=("train", *PARTS), help="only these, by hash (default: all pictures)"
     )
     prepare.add_argument("--min-chroma", type=float, default=GRAY_CHROMA)
+    prepare.add_argument(
+        "--labels", action="store_true", help="write beside it which folder each picture is from"
+    )
     prepare.add_argument(
         "--unlike",
         type=Path,

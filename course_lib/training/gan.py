@@ -25,7 +25,7 @@ from course_lib.models.unet import UNetGenerator
 from course_lib.training.batches import Pictures, Settings
 from course_lib.training.loop import Attributes, step_generator
 from course_lib.training.losses import adversarial_loss, discriminator_loss, l1_loss
-from course_lib.training.optim import WeightAverage, cosine_schedule
+from course_lib.training.optim import WeightAverage, rate_schedule
 from course_lib.training.supervised import BatchRecipe, SupervisedRecipe
 
 
@@ -233,7 +233,7 @@ class Gan(BatchRecipe):
             )
         )
         self._schedules = tuple(
-            cosine_schedule(optimizer, settings.steps, settings.warmup)
+            rate_schedule(optimizer, settings.steps, settings.warmup, settings.decay)
             for optimizer in (self.generator_optimizer, self.discriminator_optimizer)
         )
         self._generate = parallel.Distributed(_Player(self.generator, self.precision))

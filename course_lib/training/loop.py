@@ -505,9 +505,10 @@ def _fit_stages(
     bar = tqdm(
         total=sum(stage.steps for stage in stages),
         initial=run.step,
-        disable=not (progress and first),
         unit="step",
         mininterval=1,
+        # not as "disable=False": what the environment says, TQDM_DISABLE=1, is to count
+        **({} if progress and first else {"disable": True}),
     )
     with bar, _held_interrupts() as interrupts:
         try:

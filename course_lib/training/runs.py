@@ -6,8 +6,11 @@ and for a fine-tuning "freeze" (blocks) and the options of `FineTuning`. "stages
 any, are trained one after the other and say only what is different in them. Each starts from the
 averaged weights of the one before, with an optimizer and an average of its own.
 
+With ``"goes_on": true`` a stage takes over optimizer and averages too, so that the pictures may
+grow without a new start.
+
 Where there are several arrays to train on, "train" names that of a stage, or mixes some of them:
-``{"small": 1, "large": 3}`` takes three of four batches from "large", on average.
+of ``{"small": 1, "large": 3}`` three of four pictures are from "large", on average.
 """
 
 import inspect
@@ -15,6 +18,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +28,17 @@ from torch import nn
 
 from course_lib import parallel
 from course_lib.bins import rebalancing_weights
+from course_lib.data.prepare import labels_of
 from course_lib.data.prior import ab_prior
 from course_lib.models import load_network, look_up, save_weights
-from course_lib.training.batches import LabBatches, Pictures, Settings, expect_kind
+from course_lib.training.batches import (
+    LabBatches,
+    Labelled,
+    Pictures,
+    Settings,
+    as_mixture,
+    expect_kind,
+)
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
@@ -79,18 +91,21 @@ RECIPES: dict[str, RecipeRow] = {
 }
 
 
-def load_array(path: str | os.PathLike) -> np.ndarray:
-    """Map an array of pictures, (N, 3, S, S) uint8, from a file that `build_array` wrote."""
+def _from_npy(path: str | os.PathLike, what: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        codes = np.load(path, mmap_mode="r")
+        array = np.load(path, mmap_mode=mmap_mode)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # there is no end to what a damaged header makes NumPy raise
-        raise ValueError(
-            f"{path}: not an array of pictures ({error}); make it with prepare"
-        ) from None
-    if not isinstance(codes, np.ndarray):
-        raise ValueError(f"{path}: several arrays in one file; make one of pictures with prepare")
+        raise ValueError(f"{path}: not {what} ({error}); make it with prepare") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: several arrays in one file; make one with prepare")
+    return array
+
+
+def load_array(path: str | os.PathLike) -> np.ndarray:
+    """Map an array of pictures, (N, 3, S, S) uint8, from a file that `build_array` wrote."""
+    codes = _from_npy(path, "an array of pictures", "r")
     if codes.dtype != np.uint8 or codes.ndim != 4 or codes.shape[1:] != (3, *codes.shape[-1:] * 2):
         raise ValueError(f"{path}: expected (N, 3, S, S) uint8, got {codes.shape} {codes.dtype}")
     if not codes.size:
@@ -98,13 +113,28 @@ def load_array(path: str | os.PathLike) -> np.ndarray:
     return codes
 
 
-def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays that a command line names: one ``a.npy``, or ``small=a.npy``, ``large=b.npy``."""
+def load_labels(path: str | os.PathLike) -> np.ndarray:
+    """Read the labels of an array's pictures, (N,) int64, from a file that `build_array` wrote."""
+    labels = _from_npy(path, "labels of pictures")
+    if labels.dtype != np.int64 or labels.ndim != 1 or labels.min(initial=0) < 0:
+        raise ValueError(f"{path}: expected (N,) int64 from 0, got {labels.shape} {labels.dtype}")
+    return labels
+
+
+def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray | Labelled]:
+    """The arrays that a command line names: one ``a.npy``, or ``small=a.npy``, ``large=b.npy``.
+
+    Where the labels of an array lie beside it, as `build_array` writes them, they come with it.
+    """
     named = [
         (UNNAMED, text) if "=" not in text or Path(text).exists() else text.split("=", 1)
         for text in given
     ]
-    arrays = {name: load_array(path) for name, path in named}
+    arrays = {}
+    for name, path in named:
+        arrays[name] = load_array(path)
+        if labels_of(path).exists():
+            arrays[name] = Labelled(arrays[name], load_labels(labels_of(path)))
     if len(arrays) < len(named):
         raise ValueError(
             "several arrays need a name each: --train small=a.npy --train large=b.npy"
@@ -177,13 +207,13 @@ def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     config.pop("pictures", None)  # a run's own copy of its config tells how many there were
     built_with = inspect.signature(look_up(config["model"]).build).parameters
     kinds = OPTIONS | {name: type(given.default) for name, given in built_with.items()}
-    kinds["freeze"] = list
+    kinds |= {"freeze": list, "goes_on": bool}
     network, full, known = {"model", *built_with}, [], []
     for stage in stages:
         expect_kind("a stage", stage, dict)
         full.append(config | complete(config | stage) | stage)
         settings = (field.name for field in fields(RECIPES[full[-1]["recipe"]].settings))
-        known.append({"recipe", "train", "freeze", *OPTIONS, *settings})
+        known.append({"recipe", "train", "freeze", "goes_on", *OPTIONS, *settings})
     unknown = config.keys() - network.union(*known)
     for stage, names in zip(stages, known, strict=True):
         unknown |= stage.keys() - names
@@ -192,6 +222,14 @@ def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"there are no settings called {', '.join(sorted(unknown))} in a training of "
             f"{config['model']} by {config['recipe']}"
         )
+    for before, stage in pairwise(full):
+        recipe = RECIPES[stage["recipe"]].recipe
+        can = stage["recipe"] == before["recipe"] and hasattr(recipe, "take_over")
+        if stage.get("goes_on") and not can:
+            raise ValueError(
+                f"a stage by {stage['recipe']} cannot go on from one by {before['recipe']}; "
+                "leave goes_on out"
+            )
     complete_stages = []
     for stage, names in zip(full, known, strict=True):
         for name in stage.keys() & kinds.keys():
@@ -209,7 +247,7 @@ def _settings(stage: Mapping[str, Any]) -> Settings:
     return kind(**{f.name: stage[f.name] for f in fields(kind) if f.name in stage})
 
 
-def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Pictures:
+def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Labelled]) -> Pictures:
     """What a stage is trained on. An array without a name stands for any."""
     if arrays.keys() == {UNNAMED}:
         return arrays[UNNAMED]
@@ -291,7 +329,7 @@ def build_recipe(
 
 def train_run(
     config: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | Labelled],
     validation: np.ndarray,
     run_dir: str | os.PathLike,
     *,
@@ -305,7 +343,7 @@ def train_run(
     ----------
     config : mapping
         See above.
-    arrays : mapping of str to numpy.ndarray
+    arrays : mapping of str to numpy.ndarray or Labelled
         Training pictures, by the names that the config's stages call them; (N, 3, H, W) uint8.
     validation : numpy.ndarray
         (N, 3, H, W) uint8.
@@ -323,20 +361,29 @@ def train_run(
         Of the last stage that it came to.
     history : History
     """
-    config = {"size": min(codes.shape[-1] for codes in arrays.values()), **complete(config)}
+    codes = {name: as_mixture(given)[0][0] for name, given in arrays.items()}
+    config = {"size": min(one.shape[-1] for one in codes.values()), **complete(config)}
     stages = stages_of(config)
     for stage in stages:  # what is wrong with the last one shall not come out after hours
         LabBatches(_pictures(stage, arrays), _settings(stage))
     network = build_network(stages[0], start, trunk)
     built = ("width", *look_up(config["model"]).settings)
     config |= {name: getattr(network, name) for name in built}
-    config["pictures"] = {name: len(codes) for name, codes in arrays.items()}
+    config["pictures"] = {name: len(one) for name, one in codes.items()}
 
     def plan(stage: dict[str, Any]) -> Stage:
         def build(before: BatchRecipe | None) -> Recipe:
             # without one before it is the first stage, or a checkpoint has all of the weights
-            net = before.average.network.requires_grad_(True) if before else network
-            return build_recipe(stage, net, _pictures(stage, arrays), validation)
+            if before is None:
+                net = network
+            elif stage.get("goes_on"):
+                net = before.network
+            else:
+                net = before.average.network.requires_grad_(True)
+            recipe = build_recipe(stage, net, _pictures(stage, arrays), validation)
+            if before and stage.get("goes_on"):
+                recipe.take_over(before)
+            return recipe
 
         return Stage(stage["steps"], build)
 
