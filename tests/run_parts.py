@@ -5,17 +5,33 @@
 Style and unit tests come first: while one of them fails, the slow parts are not run. Those go two
 at a time, with a thread each: lessons take most of the time, and two of them are done sooner that
 way than one after the other with two threads. Each one's output is shown when it has ended, so
-that they do not mix. The exit status is 1 if a part failed.
+that they do not mix. A part that cannot be run on this machine is skipped, and the table says why.
+The exit status is 1 if a part failed.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 FIRST = ("lint", "unit")
-THEN = ("test-lessons", "test-solved", "test-site", "test-teaching")
+THEN = ("test-lessons", "test-solved", "test-site", "test-browser", "test-teaching")
+
+#: What parts need that no Python package brings: any one of these commands, and how to get one.
+NEEDS = {
+    "test-browser": (
+        (("chromium", "chromium-browser"), "no chromium here (Debian: apt-get install chromium)"),
+        (("npm",), "no npm here (Debian: apt-get install npm)"),
+    )
+}
+
+
+def lack(part: str) -> str:
+    """Why a part cannot be run on this machine; empty if it can."""
+    reasons = [why for names, why in NEEDS.get(part, ()) if not any(map(shutil.which, names))]
+    return "; ".join(reasons)
 
 
 def run(command: list[str], part: str, **options) -> tuple[str, float, bool, str]:
@@ -39,7 +55,8 @@ def main() -> None:
             "stderr": subprocess.STDOUT,
         }
         with ThreadPoolExecutor(2) as pool:
-            running = [pool.submit(run, command, part, **options) for part in THEN]
+            able = [part for part in THEN if not lack(part)]
+            running = [pool.submit(run, command, part, **options) for part in able]
             for future in as_completed(running):
                 part, seconds, passed, printed = future.result()
                 results[part] = (seconds, passed)
@@ -49,6 +66,8 @@ def main() -> None:
         if part in results:
             seconds, passed = results[part]
             print(f"{part:14}{seconds:9.0f}  {'passed' if passed else 'FAILED'}")
+        elif lack(part):
+            print(f"{part:14}{'':9}  skipped: {lack(part)}")
         else:
             print(f"{part:14}{'':9}  not run")
     failed = [part for part, (_, passed) in results.items() if not passed]
