@@ -40,9 +40,10 @@ Colour a photograph in this browser: choose one of ours or bring your own, click
 Nothing is uploaded.
 """
 TRY_OFFER = """
-:::{tip}
-**[Try it](try/index.md)**, here and now: colour a photograph in this browser, one of ours or your
-own, by itself or with hints. Nothing is uploaded, and there is nothing to install.
+:::{admonition} Colour a photograph now
+:class: tip
+**[Try it](try/index.md)** in this browser, with one of our photographs or your own: the network
+colours it, and you tell it what it cannot know. Nothing is uploaded, and there is nothing to install.
 :::
 """
 
