@@ -43,7 +43,7 @@ TRY_OFFER = """
 :::{admonition} Colour a photograph now
 :class: tip
 **[Try it](try/index.md)** in this browser, with one of our photographs or your own: the network
-colours it, and you tell it what it cannot know. Nothing is uploaded, and there is nothing to install.
+colours it, and you tell it what it cannot know. Nothing is uploaded, and nothing installed.
 :::
 """
 
