@@ -13,17 +13,23 @@ exercise   code with a solution between ``### BEGIN SOLUTION`` and ``### END SOL
            a bug, the solution is followed by ``### STUB`` and the faulty code, commented out.
 check      code that checks the exercise before it: prints [todo], [ok] or [try again].
 hint       Markdown, the exercise's hint; shown in a fold.
-assertion  code that holds the prose to what it claims; its source is folded away.
+assertion  code that holds the prose to what it claims; its source is folded away. With other
+           values than the lesson's it says so, and stops nothing: `course_lib.checks.prose`.
 
-Other tags are nbval's. Every lesson's first code cell, tagged "setup" and folded away, comes from
-here: on Google Colab it installs the library. `publish.py` says from which repository.
+Other tags are nbval's. What every lesson has alike comes from here, so that it stays alike: its
+title, which is its name in the index; the way on to the lessons before and after, at its top and
+at its end; the first code cell, folded away, which installs the library where it is missing (from
+the repository that `publish.py` was told); links from "lesson 04" to that lesson and from arXiv's
+numbers to the papers; and, at its end, which exercises are done.
 """
 
 import ast
 import hashlib
+import os
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import jupytext
@@ -41,25 +47,44 @@ SOLVED = course.BUILD / "solved"
 #: against hanging alone: a busy machine may take many times what these take on another.
 PATIENCE = {"timeout": 1800, "startup_timeout": 600, "iopub_timeout": 600}
 
+#: What a lesson's run is told by the build and the tests: to hold the prose to what it claims, to
+#: record nothing about a learner, and to draw no progress bars, which would be stored.
+STRICT = {"COURSE_STRICT": "1", "COURSE_PROGRESS": "", "TQDM_DISABLE": "1"}
+
 COLAB = "https://colab.research.google.com"
 
-# "google.colab" is imported from the start in Colab's own kernel, and nowhere else. The library
-# is not imported here to do the rest, since what it requires may still be missing.
+# The library is not imported here to do the rest, since what it requires may still be missing.
 SETUP = """\
-# On Google Colab this cell installs the course's library. Anywhere else it does nothing.
+# Where the course's library is missing, as on Google Colab or Kaggle, this cell installs it.
 import os
 import sys
 from importlib import invalidate_caches, metadata, util
 
 SOURCE = os.environ.get("COURSE_SOURCE", "")
-if "google.colab" in sys.modules:
-    if not util.find_spec("course_lib"):
-        if not SOURCE:
-            raise RuntimeError('above, set SOURCE to "git+https://github.com/OWNER/NAME"')
-        !pip install -q --no-deps {SOURCE}
-        invalidate_caches()
+if missing := not util.find_spec("course_lib"):
+    if not SOURCE:
+        raise RuntimeError(
+            "this Python has no course_lib. On your own machine open the lessons with `make lab`, "
+            "or choose the kernel of the course's .venv; elsewhere, set SOURCE above to "
+            '"git+https://github.com/OWNER/NAME"'
+        )
+    !"{sys.executable}" -m pip install -q --no-deps {SOURCE}
+    invalidate_caches()
+if missing or "google.colab" in sys.modules:
     script = metadata.distribution("course-lib").locate_file("course_lib/environment.py")
-    !python {script} --colab"""
+    !"{sys.executable}" "{script}" --hosted"""
+
+#: Markdown in which nothing is to become a link: code, links, headings.
+PLAIN = re.compile(r"(```.*?```|`[^`]*`|!?\[[^\]]*\]\([^)]*\)|^#+ [^\n]*$)", re.M | re.S)
+REFERENCE = re.compile(r"\b([Ll]essons?\s+)(\d\d(?:(?:,|,?\s+and|,?\s+or|\s+to)\s+\d\d)*)\b")
+ARXIV = re.compile(r"\barXiv:(\d{4}\.\d{4,5})\b")
+
+CLAIM = """\
+# Holds the text around it to what it says; with values of your own it only tells.
+from course_lib.checks.prose import as_written
+
+with as_written():
+"""
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.M | re.S)
 
@@ -124,9 +149,55 @@ def _answer(code: str) -> NotebookNode:
     return new_markdown_cell(_fold("Answer", text), metadata={"tags": ["answer"]})
 
 
-def colab_link(lesson: str, where: dict[str, str]) -> str:
-    """Where Colab opens a lesson, given what `course.published` returned."""
-    return f"{COLAB}/github/{where['repository']}/blob/{where['tag']}/notebooks/{lesson}.ipynb"
+def linked(text: str, lesson: str) -> str:
+    """A lesson's Markdown in which each "lesson 04" and each arXiv number is a link.
+
+    Code, headings, what is a link already, and the lesson's own number stay as they are.
+
+    Parameters
+    ----------
+    text : str
+        Markdown.
+    lesson : str
+        The lesson that it stands in.
+
+    Returns
+    -------
+    str
+    """
+    files = {name[:2]: f"{name}.ipynb" for name in course.names() if name != lesson}
+
+    def links(match: re.Match) -> str:
+        word, numbers = match.groups()
+        if numbers in files:
+            return f"[{word}{numbers}]({files[numbers]})"
+        return word + re.sub(
+            r"\d\d", lambda m: f"[{m[0]}]({files[m[0]]})" if m[0] in files else m[0], numbers
+        )
+
+    parts = PLAIN.split(text)
+    parts[::2] = [
+        ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", REFERENCE.sub(links, part))
+        for part in parts[::2]
+    ]
+    return "".join(parts)
+
+
+def launchers(lesson: str, where: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Hosts that open a lesson, each with its badge and its address, given `course.published`."""
+    repository, tag, notebook = where["repository"], where["tag"], f"notebooks/{lesson}.ipynb"
+    blob = f"github/{repository}/blob/{tag}/{notebook}"
+    return {
+        "Google Colab": (f"{COLAB}/assets/colab-badge.svg", f"{COLAB}/{blob}"),
+        "Kaggle": (
+            "https://kaggle.com/static/images/open-in-kaggle.svg",
+            f"https://kaggle.com/kernels/welcome?src=https://{blob.replace('/', '.com/', 1)}",
+        ),
+        "Binder": (
+            "https://mybinder.org/badge_logo.svg",
+            f"https://mybinder.org/v2/gh/{repository}/{tag}?urlpath=lab/tree/{notebook}",
+        ),
+    }
 
 
 def setup(where: dict[str, str] | None) -> str:
@@ -135,20 +206,91 @@ def setup(where: dict[str, str] | None) -> str:
     return SETUP.replace('"COURSE_SOURCE", ""', f'"COURSE_SOURCE", "{source}"')
 
 
+def _map() -> str:
+    """Where the map of the lessons is: a section of the first lesson."""
+    first = course.lessons()[0]
+    heading = re.search(r"^# ## (.*\bmap\b.*)$", first.read_text(encoding="utf-8"), re.M)
+    return f"{first.stem}.ipynb" + (f"#{heading[1].replace(' ', '-')}" if heading else "")
+
+
+def navigation(lesson: str, where: dict[str, str] | None) -> str:
+    """The way on from a lesson: the one before, the map, the help pages, the one after.
+
+    Links between files lead on in JupyterLab, in editors, on GitHub and in a class. Colab has its
+    own addresses, so a published lesson has a second line for it.
+    """
+    names = course.names()
+    order = [*names]
+    place = order.index(lesson)
+    before, after = order[:place][-1:], order[place + 1 :][:1]
+
+    def line(address: Callable[[str], str], between: list[str]) -> str:
+        return " · ".join(
+            [f"[← {names[other]}]({address(other)})" for other in before]
+            + between
+            + [f"[{names[other]} →]({address(other)})" for other in after]
+        )
+
+    pages = [(page.stem.replace("_", " "), page.name) for page in course.help_pages()]
+    pages = [("map", _map()), *pages]
+    text = line("{}.ipynb".format, [f"[{name}]({page})" for name, page in pages])
+    if where:
+        folder = f"https://github.com/{where['repository']}/blob/{where['tag']}/notebooks"
+        help_pages = [f"[{name}]({folder}/{page})" for name, page in pages[1:]]
+        there = line(lambda other: launchers(other, where)["Google Colab"][1], help_pages)
+        text += f"\n\nOn Google Colab: {there}"
+    return text
+
+
+def _way_on(lesson: str, where: dict[str, str] | None) -> NotebookNode:
+    return new_markdown_cell(navigation(lesson, where), metadata={"tags": ["navigation"]})
+
+
 def _opening(cell: NotebookNode, lesson: str, where: dict | None) -> list[NotebookNode]:
-    """A lesson's first cell as three: the title with its badge, the set-up, and the rest."""
+    """A lesson's first cell as four: title and badges, the way on, the set-up, and the rest.
+
+    The title is the lesson's name; that of the source, which says what to do, stands below it.
+    """
     title, _, rest = cell.source.partition("\n")
     if cell.cell_type != "markdown" or not title.startswith("# "):
         raise ValueError(f"{lesson}: a lesson begins with its title, a line of Markdown")
+    name, task = course.names()[lesson], title.removeprefix("# ")
+    lines = [f"# {name}"]
+    if task != name[3:]:
+        lines.append(f"*{task}.*")
     if where:
-        badge = f"![Open this lesson in Google Colab]({COLAB}/assets/colab-badge.svg)"
-        title += f"\n\n[{badge}]({colab_link(lesson, where)})"
+        badges = [
+            f"[![Open this lesson on {host}]({badge})]({address})"
+            for host, (badge, address) in launchers(lesson, where).items()
+        ]
+        lines.append(" ".join(badges))
     folded = {"tags": ["setup"], "jupyter": {"source_hidden": True}}
     return [
-        new_markdown_cell(title),
+        new_markdown_cell("\n\n".join(lines)),
+        _way_on(lesson, where),
         new_code_cell(setup(where), metadata=folded),
-        new_markdown_cell(rest.strip("\n")),
+        new_markdown_cell(linked(rest.strip("\n"), lesson)),
     ]
+
+
+def as_claim(code: str) -> str:
+    """An assertion cell's code as learners get it: with other values it says so, and goes on."""
+    body = textwrap.indent(code, "    ")
+    (block,) = ast.parse(f"if True:\n{body}").body
+    if ast.dump(ast.Module(block.body, [])) != ast.dump(ast.Module(ast.parse(code).body, [])):
+        raise ValueError(f"an assertion cell cannot hold a text of several lines:\n{code}")
+    return CLAIM + body
+
+
+def _done(lesson: str) -> NotebookNode:
+    """The cell that says which exercises are done: of this lesson, at its start of all."""
+    which = "" if lesson[:2] == "00" else f'"{lesson[:2]}"'
+    code = (
+        "# Which exercises have been [ok] on this machine; nothing of it is sent anywhere.\n"
+        f"from course_lib.checks.progress import show_progress\n\nshow_progress({which})"
+    )
+    folded = {"tags": ["progress"], "jupyter": {"source_hidden": True}}
+    return new_code_cell(code, metadata=folded)
 
 
 def make_notebook(
@@ -170,8 +312,9 @@ def make_notebook(
     nbformat.NotebookNode
         The same for the same source, to the last byte.
     """
+    where = where or course.published()
     first, *others = jupytext.read(source).cells
-    cells, solution = _opening(first, source.stem, where or course.published()), None
+    cells, solution = _opening(first, source.stem, where), None
     for cell in others:
         tags = course.tags(cell)
         if "exercise" in tags:
@@ -179,6 +322,9 @@ def make_notebook(
             cell.source = show_solution(solution) if solved else clear_solution(solution)
         if "assertion" in tags:
             cell.metadata["jupyter"] = {"source_hidden": True}
+            cell.source = as_claim(cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source, source.stem)
         if "hint" in tags:
             cell.source = _fold("Hint", cell.source)
         cells.append(cell)
@@ -187,10 +333,15 @@ def make_notebook(
                 raise ValueError(f"{source.name}: a hint without an exercise before it")
             cells.append(_answer(solution))
             solution = None
+    cells += [_done(source.stem), _way_on(source.stem, where)]
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number:03}"
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    metadata = {
+        "kernelspec": kernel,
+        "language_info": {"name": "python"},
+        "title": course.names()[source.stem],  # of a page that it is exported to
+    }
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
@@ -205,7 +356,7 @@ def execute(notebook: NotebookNode, folder: Path = course.NOTEBOOKS) -> None:
         coalesce_streams=True,  # on a busy machine, what a cell prints comes in pieces
         resources={"metadata": {"path": str(folder)}},
     )
-    client.execute()
+    client.execute(env={**os.environ, **STRICT})
     # execution notes the Python version and widgets' state, which differ between machines
     notebook.metadata = nbformat.from_dict(metadata)
     # a widget without its kernel shows an error; what stands in for it stays

@@ -6,6 +6,7 @@ It needs nbformat and nothing else, since some scripts run where the library is 
 import argparse
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -14,6 +15,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 DATA = ROOT / "data"
+#: The page that lists the lessons.
+INDEX = NOTEBOOKS / "README.md"
 #: The lessons' sources.
 LESSONS = ROOT / "authoring" / "lessons"
 #: What can be made anew at any time.
@@ -46,6 +49,20 @@ def notebook_of(lesson: str) -> Path:
     return NOTEBOOKS / f"{lesson}.ipynb"
 
 
+def names() -> dict[str, str]:
+    """Each lesson's one name, such as "05 Inference", by that of its file.
+
+    The index has it, and the notebooks' titles, the site, the slides and the map all follow.
+    """
+    rows = re.findall(r"^\| \[(.+?)\]\((\d\d_\w+)\.ipynb\)", INDEX.read_text("utf-8"), re.M)
+    return {file: name for name, file in rows}
+
+
+def help_pages() -> list[Path]:
+    """The pages beside the lessons that these link to."""
+    return [INDEX.with_name(name) for name in ("common_errors.md", "glossary.md")]
+
+
 def read(lesson: str) -> NotebookNode:
     """A lesson's notebook as learners get it."""
     return nbformat.read(notebook_of(lesson), as_version=4)
@@ -59,6 +76,27 @@ def tags(cell: NotebookNode) -> list[str]:
 def tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
     """The cells of a notebook that have a tag."""
     return [cell for cell in notebook.cells if tag in tags(cell)]
+
+
+class _Pictures(HTMLParser):
+    """The pictures of a piece of HTML: address and alternative text of each."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            values = dict(attributes)
+            self.found.append((values.get("src") or "", values.get("alt") or ""))
+
+
+def figures(cell: NotebookNode) -> list[tuple[str, str]]:
+    """Data address and description of each figure that a cell shows, in order."""
+    outputs = cell.get("outputs", [])
+    pages = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs]
+    return [picture for page in pages for picture in _Pictures(page).found]
 
 
 def published() -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Say where the notebooks lie on GitHub, so that they open and run on Google Colab.
+"""Say where the notebooks lie on GitHub, so that they open and run on Google Colab and elsewhere.
 
     python -m authoring.publish owner/name          on the branch main
     python -m authoring.publish owner/name v1       on that branch or tag
@@ -52,21 +52,27 @@ def checked(repository: str, tag: str) -> dict[str, str]:
 
 
 def opened(source: Path, where: dict[str, str]) -> NotebookNode:
-    """A built notebook, outputs and all, with the badge and the first cell of a repository."""
+    """A built notebook, outputs and all, with the badges, links and first cell of a repository."""
     notebook = course.read(source.stem)
     made = build.make_notebook(source, where=where)
-    for cell, new in zip(notebook.cells[:2], made.cells[:2], strict=True):
-        cell.source = new.source
+    for number, (cell, new) in enumerate(zip(notebook.cells, made.cells, strict=False)):
+        if not number or {"setup", "navigation"} & set(course.tags(new)):
+            cell.source = new.source
     if changed := build.changes(notebook, source, where=where):
         raise ValueError(f"{source.stem} is stale: {', '.join(changed)}; run: make notebooks")
     return notebook
 
 
 def links(readme: str, where: dict[str, str]) -> str:
-    """The README's text with a link to Colab for each lesson."""
-    lessons = [path.stem for path in course.lessons()]
-    line = " · ".join(f"[{name}]({build.colab_link(name, where)})" for name in lessons)
-    return replace_between(readme, "colab", f"Open in Colab: {line}")
+    """The README's text with links to each lesson on each host, and to a dev container."""
+    hosts: dict[str, list[str]] = {}
+    for lesson, name in course.names().items():
+        for host, (_, address) in build.launchers(lesson, where).items():
+            hosts.setdefault(host, []).append(f"[{name}]({address})")
+    lines = [f"- {host}: {' · '.join(there)}" for host, there in hosts.items()]
+    codespaces = f"https://codespaces.new/{where['repository']}/tree/{where['tag']}"
+    lines.append(f"- all of it in a dev container: [GitHub Codespaces]({codespaces})")
+    return replace_between(readme, "colab", "Open in the browser:\n\n" + "\n".join(lines))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -21,7 +21,6 @@ from pathlib import Path, PurePosixPath
 import nbformat
 import yaml
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
 
 from authoring import course
 from authoring.course import ROOT
@@ -56,9 +55,11 @@ def pages() -> dict[str, str]:
     """Files of the repository that are pages of the site, and their names there."""
     lessons = [source.stem for source in course.lessons()]
     return {
-        "notebooks/README.md": "index.md",
+        "authoring/web/index.md": "index.md",
+        "notebooks/README.md": "lessons.md",
         **{f"notebooks/{name}.ipynb": f"{name}.ipynb" for name in lessons},
-        "notebooks/common_errors.md": "common_errors.md",
+        **{f"notebooks/{page.name}": page.name for page in course.help_pages()},
+        "TEACHING.md": "teaching.md",
         "data/README.md": "data.md",
     }
 
@@ -112,43 +113,23 @@ def with_links(text: str, page: str, where: dict[str, str] | None, pictures: Pat
     return LINK.sub(moved, text)
 
 
-def _described(cell: NotebookNode) -> list[NotebookNode]:
-    """A code cell with its figure's description where MyST-NB looks for it: in the cell.
-
-    There can be only one in a cell, so each further figure gets a cell of its own.
-    """
-    cells = [cell]
-    outputs, cell.outputs = cell.outputs, []
-    for output in outputs:
-        metadata = output.get("metadata", {})
-        alts = [value["alt"] for value in metadata.values() if "alt" in value]
-        if alts and "mystnb" in cells[-1].metadata:
-            cells.append(new_code_cell(metadata={"tags": ["remove-input"]}))
-        if alts:
-            cells[-1].metadata["mystnb"] = {"image": {"alt": alts[0]}}
-        cells[-1].outputs.append(output)
-    return cells
-
-
 def staged(
     notebook: NotebookNode, page: str, where: dict[str, str] | None, pictures: Path
 ) -> NotebookNode:
-    """A lesson as Jupyter Book takes it: descriptions kept, side matters folded or left out.
+    """A lesson as Jupyter Book takes it: side matters left out, links as the site needs them.
 
     Parameters are those of `with_links`, but for the notebook, which is changed.
     """
     cells = []
     for cell in notebook.cells:
         tags = course.tags(cell)
-        if "setup" in tags:  # only Colab needs it
+        if {"setup", "navigation", "progress"} & set(
+            tags
+        ):  # for who runs it; the site has its own
             continue
         if cell.cell_type == "markdown":
             cell.source = with_links(cell.source, page, where, pictures)
-            cells.append(cell)
-            continue
-        if "assertion" in tags:
-            cell.metadata["tags"] = [*tags, "hide-input"]
-        cells += _described(cell)
+        cells.append(cell)
     notebook.cells = cells
     notebook.metadata.pop(course.RECORD, None)
     return notebook
@@ -178,7 +159,7 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
     static.mkdir()
     shutil.copy(SETTINGS / "style.css", static)
     shutil.copy(mathjax(), static)
-    (folder / "_toc.yml").write_text(yaml.safe_dump(contents(folder)), encoding="utf-8")
+    (folder / "_toc.yml").write_text(yaml.safe_dump(contents()), encoding="utf-8")
     config = yaml.safe_load((SETTINGS / "_config.yml").read_text(encoding="utf-8"))
     if where:
         config["repository"] = {
@@ -191,22 +172,23 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
     (folder / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def contents(folder: Path) -> dict:
-    """The table of contents as Jupyter Book takes it, the lessons with their numbers."""
-    lessons = []
-    for path in sorted(folder.glob("*.ipynb")):
-        heading = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
-        lessons.append({"file": path.name, "title": f"{path.name[:2]} {heading.lstrip('# ')}"})
+def contents() -> dict:
+    """The table of contents as Jupyter Book takes it, the lessons by their names."""
+    lessons = [{"file": f"{file}.ipynb", "title": name} for file, name in course.names().items()]
     painter = {"caption": "At once", "chapters": [{"file": "try/index.md", "title": "Try it"}]}
     return {
         "format": "jb-book",
         "root": "index.md",
         "parts": [
             *([painter] if has_try() else []),
-            {"caption": "Lessons", "chapters": lessons},
+            {"caption": "Lessons", "chapters": [{"file": "lessons.md"}, *lessons]},
             {
                 "caption": "Help and reference",
-                "chapters": [{"file": "common_errors.md"}, {"file": "data.md"}],
+                "chapters": [
+                    *({"file": page.name} for page in course.help_pages()),
+                    {"file": "teaching.md"},
+                    {"file": "data.md"},
+                ],
             },
         ],
     }

@@ -9,8 +9,6 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.spatial import ConvexHull
-from skimage.color import rgb2lab
 from torch import Tensor
 
 #: Distance between neighbouring bins, in Lab units.
@@ -35,6 +33,9 @@ def ab_grid() -> np.ndarray:
 
 @cache
 def _bins() -> np.ndarray:
+    from scipy.spatial import ConvexHull  # here: most of `import course_lib` would be these two
+    from skimage.color import rgb2lab
+
     # Five levels a channel span the same hull as 256 do: its corners are the cube's corners.
     levels = np.linspace(0, 1, 33)
     rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)

@@ -2,7 +2,7 @@
 
     python course_lib/environment.py      in a clone; works even if nothing is installed
     python -m course_lib.environment      wherever the course is installed
-    python .../environment.py --colab     on Google Colab, by the lessons' first cell
+    python .../environment.py --hosted    on Google Colab and its like, by the lessons' first cell
 
 Prints a line per thing that was looked at: [OK], [FAIL] with what to do, or [NOTE] with what is
 good to know. Only the standard library is imported at the top, so that a missing library ends in
@@ -145,7 +145,7 @@ def _for_the_lab(name: str, minimum: str) -> Finding:
     return Finding(
         "NOTE",
         name,
-        f"{lack}; to open the lessons on this machine (on Colab it is not needed), "
+        f"{lack}; to open the lessons on this machine (on Colab or Kaggle it is not needed), "
         f'run: python -m pip install --upgrade "{name}>={minimum}"',
     )
 
@@ -272,10 +272,10 @@ def _first_picture() -> Iterator[Finding]:
     yield Finding("OK", "a first picture", f"coloured in {seconds:.1f} s")
 
 
-def prepare_colab() -> int:
-    """Install what is missing on Google Colab, and say whether a GPU is worth switching on.
+def prepare_host() -> int:
+    """Install what is missing on a host, and say whether a GPU is worth switching on.
 
-    Whatever is there stays as it is: Colab's libraries are built for one another, and one that
+    Whatever is there stays as it is: a host's libraries are built for one another, and one that
     changes under a running notebook needs a restart.
 
     Returns
@@ -309,10 +309,11 @@ def _gpu_advice() -> str:
     from course_lib.device import pick_device
 
     if pick_device().type == "cuda":
-        return "Networks train on this runtime's GPU."
+        return "Networks train on this machine's GPU."
     return (
-        "This runtime has no GPU. Lessons 06 and 07, which train networks, are faster with one: "
-        "choose Runtime > Change runtime type > T4 GPU before you begin. The others need none."
+        "No GPU here. Lessons 06 and 07, which train networks, are faster with one. Where this "
+        "host has one to choose (Google Colab: Runtime > Change runtime type > T4 GPU; Kaggle: "
+        "Settings > Accelerator), do so before you begin. The others need none."
     )
 
 
@@ -337,4 +338,4 @@ if __name__ == "__main__":
     here = Path(__file__).resolve().parent
     if Path(sys.path[0]).resolve() == here:
         sys.path[0] = str(here.parent)
-    sys.exit(prepare_colab() if sys.argv[1:] == ["--colab"] else main())
+    sys.exit(prepare_host() if sys.argv[1:] == ["--hosted"] else main())

@@ -8,16 +8,18 @@ Environment variables:
   published one; the file's name is appended to each.
 """
 
+import errno
+import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
-import pooch
-import requests
-import urllib3
+# pooch and requests are imported where they are used: most who import this never download.
 
 #: Seconds to wait for a connection, and for the next bytes once there is one.
 CONNECT_TIMEOUT = 10.0
@@ -59,6 +61,8 @@ def data_folder() -> Path:
 
 def cache_folder() -> Path:
     """The folder for downloads: ``COURSE_CACHE``, or the user's cache folder."""
+    import pooch
+
     chosen = os.environ.get("COURSE_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("course_lib"))
 
@@ -83,6 +87,8 @@ def wrong_digest(path: Path, checksum: str) -> str | None:
     str or None
         What is wrong, in words; None if nothing is.
     """
+    import pooch
+
     kind, expected = checksum.split(":")
     found = pooch.file_hash(str(path), alg=kind)
     return None if found == expected else f"wrong {kind}: got {found}, expected {expected}"
@@ -145,6 +151,9 @@ def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> P
 
 def _download(address: str, path: Path, checksum: str, progress: bool) -> str | None:
     """Fetch a file, whole and verified or not at all; return why it failed, or None."""
+    import pooch
+    import requests
+
     http = pooch.HTTPDownloader(
         progressbar=progress, chunk_size=2**16, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
     )
@@ -175,7 +184,11 @@ def _download(address: str, path: Path, checksum: str, progress: bool) -> str | 
     return None
 
 
-def _in_plain_words(error: requests.RequestException) -> str:
+def _in_plain_words(error: Exception) -> str:
+    """What an exception of requests means."""
+    import requests
+    import urllib3
+
     cause = error.args[0] if error.args else None
     text = str(error)
     if isinstance(error, requests.HTTPError):
@@ -212,6 +225,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     the place of the one under the name, if there was one; when it ends in an error, or the
     machine goes down, whatever was under the name before is still there.
 
+    The file has no number of the system's (``fileno``): libraries that would write past Python by
+    it (Pillow, NumPy) do not notice when a disk is full, and leave half of a file.
+
     Parameters
     ----------
     path : path
@@ -225,7 +241,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If the folder is missing or may not be written to, or the disk is full.
+        If the folder is missing or may not be written to, or the disk is full. Its ``filename`` is
+        the path.
 
     Examples
     --------
@@ -233,21 +250,59 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     ...     _ = file.write(b"all or nothing")
     """
     path = Path(path)
-    # The dot hides it from `list_images` should the machine go down before it is whole.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.", suffix=".part")
-    temporary = Path(name)
+    temporary = None
     try:
-        with os.fdopen(handle, "wb") as file:
+        # The dot hides it from `list_images` should the machine go down before it is whole.
+        prefix = f".{path.name[:32]}."
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
+        with io.FileIO(handle, "w+b") as raw, _NoShortcut(raw) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        temporary.replace(path)
+            os.fsync(handle)
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is None or error.filename in (None, temporary):
+            error.filename = str(path)  # and no name that nobody knows
+        raise
     finally:
-        temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)  # gone already, unless something went wrong
+
+
+class _NoShortcut(io.BufferedRandom):
+    """A file that is written by its own `write` alone, which raises where a disk is full."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
+_asking = Lock()
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _asking:  # it can only be asked by setting it: another thread would take 0 for the answer
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
+
+
+def check_room(path: str | os.PathLike, size: int) -> None:
+    """Raise an OSError where a disk has no room for a file, before it is begun.
+
+    Parameters
+    ----------
+    path : path
+        The file that is to be written; its folder must be there.
+    size : int
+        Its bytes, at most.
+    """
+    path = Path(path)
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"up to {size / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB are free; make room "
+            "or choose another disk",
+            str(path),
+        )

@@ -2,10 +2,12 @@
 
 import io
 import os
-import struct
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +15,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
+from course_lib import mended
 from course_lib.files import whole_file
+from course_lib.samples import Samples, TooLargeError, ValuesError, declared, raw_values
+from course_lib.tiff import TiffError, is_tiff, misread, open_tiff
 
 #: Most pixels that a picture may have: 12,000 x 10,000. A file of a few kilobytes can claim to
 #: hold billions ("decompression bomb") and would take all memory.
@@ -33,8 +38,6 @@ WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 #: File name endings that a folder is searched for.
 SUFFIXES = (*WRITABLE, ".jfif", ".gif", ".avif", ".jp2", ".heic", ".heif")
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-
 
 class ImageError(ValueError):
     """A picture cannot be read or written; the message says why and what to do."""
@@ -49,6 +52,11 @@ def _formats() -> list[str]:
         pillow_heif.register_heif_opener()
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def open_picture(source: str | os.PathLike | BinaryIO) -> Image.Image:
+    """A picture as Pillow has it, not decoded yet, if it is of one of `FORMATS`."""
+    return Image.open(source, formats=_formats())
 
 
 def _name(source: object) -> str:
@@ -74,7 +82,8 @@ def _upright(picture: Image.Image) -> Image.Image:
     camera or an editor filled in a field wrongly.
     """
     try:
-        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+        exif = picture.getexif()
+        turn = _TURNS.get(exif.get(ExifTags.Base.Orientation, picture.info.get("orientation")))
     except Exception:  # broken EXIF data are no reason to refuse the picture
         turn = None
     return picture if turn is None else picture.transpose(turn)
@@ -82,34 +91,54 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert by the embedded ICC profile, where there is one, to sRGB."""
-    if not profile or picture.mode not in ("RGB", "CMYK", "L"):
+    lab = picture.mode == "LAB"
+    if not lab and (not profile or picture.mode not in ("RGB", "CMYK", "L")):
         return picture
     try:
         return ImageCms.profileToProfile(
             picture,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("LAB")
+            if lab
+            else ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
             outputMode="RGB",
         )
     except (ImageCms.PyCMSError, OSError):
+        if lab:
+            raise
         return picture  # a broken profile is no reason to refuse the picture
 
 
-def _sixteen_bits(picture: Image.Image) -> Image.Image:
+def _to_eight_bits(picture: Image.Image, samples: Samples) -> Image.Image:
     """Bring Pillow's integer and float modes ("I;16", "I", "F") down to 8 bits."""
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    if picture.mode == "F" and values.max(initial=0) <= 1:
-        values = values * 255
-    elif values.max(initial=0) > 255 or picture.mode.startswith("I;16"):
-        values = values / 257  # 65535 / 255
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    values = raw_values(picture, samples)
+    small = Image.fromarray(samples.to_bytes(values))
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):
+        small.putalpha(Image.fromarray((values != transparent).astype(np.uint8) * 255))
+    return small
 
 
-def _flatten(picture: Image.Image) -> Image.Image:
+def _transparent(picture: Image.Image) -> int | tuple[int, ...] | None:
+    """The colour of a PNG that stands for transparent, as Pillow's pixels have it.
+
+    Pillow widens pixels of 2 and 4 bits to 8, and keeps 8 of those of 16, but not this colour.
+    """
+    colour = picture.info.get("transparency")
+    tiles = getattr(picture, "tile", None)  # a file that is not decoded yet has them
+    raw = str(tiles[0][3]) if tiles else ""
+    if isinstance(colour, int) and raw in ("L;2", "L;4"):
+        return colour * (255 // (2 ** int(raw[-1]) - 1))
+    if isinstance(colour, tuple) and raw == "RGB;16B":
+        return tuple(value >> 8 for value in colour)
+    return colour
+
+
+def _flatten(picture: Image.Image, samples: Samples | None = None) -> Image.Image:
     """Any Pillow mode to RGB, with transparency over white."""
     profile = picture.info.get("icc_profile")  # the conversions below may lose it
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        picture = _sixteen_bits(picture)
+    if samples:
+        picture = _to_eight_bits(picture, samples)
     if picture.mode == "La":  # Pillow takes it to RGBA by way of LA only
         picture = picture.convert("LA")
     if picture.has_transparency_data:
@@ -129,13 +158,12 @@ def _from_array(values: np.ndarray) -> np.ndarray:
     if values.dtype == bool:
         values = values.astype(np.uint8) * 255
     elif np.issubdtype(values.dtype, np.floating):
-        if not np.isfinite(values).all() or values.min() < -1e-3 or values.max() > 1 + 1e-3:
-            raise ImageError(
-                "a float array must hold values in 0..1; divide by 255 if it holds 0..255"
-            )
-        values = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    elif values.dtype == np.uint16:
-        values = np.rint(values / 257).astype(np.uint8)
+        try:
+            values = Samples(32, "float").to_bytes(values)
+        except ValuesError as error:
+            raise ImageError(f"the array: {error}") from None
+    elif values.dtype.newbyteorder("=") == np.uint16:
+        values = Samples(16).to_bytes(values)
     elif values.dtype != np.uint8:
         raise ImageError(
             f"cannot read an array of type {values.dtype}; use uint8, or float in 0..1"
@@ -161,6 +189,8 @@ def load_image(
     source : path, bytes, binary file, PIL.Image.Image or numpy.ndarray
         A path (not a URL), the file's bytes or an open file, or a picture in memory. Arrays are
         (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or float in 0..1.
+        Floats a little outside of 0..1, as sharpening leaves them, are clipped, in arrays and
+        files alike.
     max_pixels : int
         Larger pictures are refused before they are decoded.
 
@@ -175,7 +205,9 @@ def load_image(
         If it is not a picture, empty, damaged or too large. The message says which.
     """
     if isinstance(source, np.ndarray):
-        return np.array(_from_array(source))  # the caller's own array must not change with it
+        # np.asarray makes plain arrays of matrices and the like; np.array, since the caller's own
+        # must not change with the result
+        return np.array(_from_array(np.asarray(source)))
     if isinstance(source, Image.Image):
         return _decode(source, "the picture", max_pixels)
     name = _name(source)
@@ -185,12 +217,27 @@ def load_image(
         warnings.simplefilter("ignore")
         try:
             return _read(file, name, max_pixels)
-        except ImageError:
-            # Pillow refuses PNG files with more than a megabyte of text, as some programs write.
-            file.seek(0)
-            if file.read(len(_PNG)) != _PNG:
+        except _DamagedError:
+            whole = _mended(file, name, max_pixels)
+            if whole is None:
                 raise
-            return _read(_without_text(file), name, max_pixels)
+            return whole
+
+
+class _DamagedError(ImageError):
+    """A file that Pillow does not take, and that may be mended."""
+
+
+def _mended(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray | None:
+    """The picture in a file that lacks nothing of it; None if there is no such thing."""
+    less = mended.without_notes(file)
+    if less is not None:
+        return _read(less, name, max_pixels, mended.large_profile(file))
+    ways = mended.with_end(file)
+    if ways is None:
+        return None
+    first, *others = (_read(io.BytesIO(data), name, max_pixels) for data in ways)
+    return first if all(np.array_equal(first, other) for other in others) else None
 
 
 @contextmanager
@@ -232,30 +279,45 @@ def _open_path(path: Path, name: str) -> BinaryIO:
         raise
     except ValueError as error:  # a path with a zero byte
         raise ImageError(f"{name}: cannot be read ({error})") from None
-    if os.fstat(file.fileno()).st_size > MAX_BYTES:
+    try:
+        _check_size(os.fstat(file.fileno()).st_size, name)
+    except ImageError:
         file.close()
-        raise ImageError(f"{name}: more than {MAX_BYTES:,} bytes; make the picture smaller first")
+        raise
     return file
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > MAX_BYTES:
+        raise ImageError(f"{name}: more than {MAX_BYTES:,} bytes; make the picture smaller first")
 
 
 def _content(file: BinaryIO, name: str) -> bytes:
     try:
-        data = file.read()
+        if file.seekable():
+            start = file.tell()
+            size = file.seek(0, os.SEEK_END) - start
+            file.seek(start)
+            _check_size(size, name)
+        data = file.read(MAX_BYTES + 1)
+        _check_size(len(data), name)
+    except ImageError:
+        raise
     except UnicodeDecodeError:
         data = ""  # a file opened as text
     except (OSError, ValueError) as error:  # ValueError: a closed file
         raise ImageError(f"{name}: cannot be read ({error})") from None
-    if isinstance(data, str):
+    if not isinstance(data, bytes):
         raise ImageError(f'{name}: open the file as binary, open(path, "rb")')
     return data
 
 
-def _read(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
+def _read(file: BinaryIO, name: str, max_pixels: int, profile: bytes | None = None) -> np.ndarray:
     file.seek(0)
     start = file.read(12)
     file.seek(0)
     try:
-        picture = Image.open(file, formats=_formats())
+        picture = open_picture(file)
     except Image.DecompressionBombError:
         # Pillow has a limit of its own, which counts where max_pixels is larger.
         limit = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
@@ -263,45 +325,64 @@ def _read(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
     except MemoryError:
         raise
     except Exception:  # there is no end to what damaged files make Pillow raise
-        if start[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1") and "HEIF" not in _formats():
-            raise ImageError(
-                f"{name}: HEIC needs one more package: pip install pillow-heif"
-            ) from None
-        raise ImageError(f"{name}: not a picture that can be read (JPEG, PNG, ...)") from None
+        if is_tiff(start):
+            return _read_tiff(file, name, max_pixels)
+        if start[4:8] == b"ftyp":
+            _check_container(file, name, max_pixels)
+        raise _DamagedError(f"{name}: not a picture that can be read (JPEG, PNG, ...)") from None
+    if misread(picture):
+        return _read_tiff(file, name, max_pixels)
+    if profile:
+        picture.info.setdefault("icc_profile", profile)
     return _decode(picture, name, max_pixels)
 
 
-def _without_text(file: BinaryIO) -> BinaryIO:
-    """A PNG file less its chunks of text: comments, and what other programs note down."""
-    file.seek(len(_PNG))
-    kept = io.BytesIO()
-    kept.write(_PNG)
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind in (b"tEXt", b"zTXt", b"iTXt"):
-            file.seek(length + 4, os.SEEK_CUR)
-        else:
-            kept.write(head + file.read(length + 4))
-    return kept
+def _read_tiff(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
+    """A TIFF file that is not of the kinds that Pillow knows."""
+    try:
+        picture = open_tiff(file, max_pixels)
+    except (TooLargeError, ValuesError) as error:
+        raise ImageError(f"{name}: {error}") from None
+    except TiffError as error:
+        raise ImageError(f"{name}: not a TIFF picture that can be read ({error})") from None
+    return _decode(picture, name, max_pixels)
+
+
+def _check_container(file: BinaryIO, name: str, max_pixels: int) -> None:
+    """Say why a file of the HEIF family is not opened, where it is not damage."""
+    file.seek(0)
+    start = file.read(2**16)
+    if start[8:12] in (b"heic", b"heix", b"mif1") and "HEIF" not in _formats():
+        raise ImageError(f"{name}: HEIC needs one more package: pip install pillow-heif")
+    # "ispe": the size of one of its pictures (ISO/IEC 23008-12, 6.5.3)
+    for at in re.finditer(b"ispe....(....)(....)", start, re.DOTALL):
+        width, height = (int.from_bytes(side, "big") for side in at.groups())
+        if width * height > max_pixels:
+            raise ImageError(f"{name}: {TooLargeError(width, height, max_pixels)}")
 
 
 def _decode(picture: Image.Image, name: str, max_pixels: int) -> np.ndarray:
     width, height = picture.size
     if width * height > max_pixels:
-        raise ImageError(
-            f"{name}: {width:,} x {height:,} pixels are more than {max_pixels:,}; "
-            "make it smaller first"
-        )
+        raise ImageError(f"{name}: {TooLargeError(width, height, max_pixels)}")
     try:
+        samples = declared(picture)
+        transparent = _transparent(picture)
         picture.load()
-        return np.array(_flatten(_upright(picture)))
+        if transparent is not None:
+            picture.info["transparency"] = transparent
+        return np.array(_flatten(_upright(picture), samples))
     except MemoryError:
         raise
+    except ValuesError as error:
+        raise ImageError(f"{name}: {error}") from None
     except Exception as error:  # there is no end to what damaged files make Pillow raise
-        raise ImageError(f"{name}: damaged or cut short ({error}); fetch it again") from None
+        raise _DamagedError(f"{name}: damaged or cut short ({error}); fetch it again") from None
 
 
-def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -> None:
+def save_image(
+    path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92, exif: bytes = b""
+) -> None:
     """Write a picture; its name's ending decides the format.
 
     The file appears whole or not at all; see `files.whole_file`.
@@ -314,6 +395,8 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -
         (H, W, 3) or (H, W): uint8, or float in 0..1.
     quality : int
         1..100, for JPEG and WebP.
+    exif : bytes
+        Notes that go along, as `date_and_caption` returns them; BMP has no place for them.
 
     Raises
     ------
@@ -327,13 +410,84 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, *, quality: int = 92) -
     options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
     if path.suffix.lower() in (".jpg", ".jpeg"):
         options["subsampling"] = 0  # 4:2:0 would halve the resolution of the colour we just made
+    if exif and path.suffix.lower() != ".bmp":
+        options["exif"] = exif
+    content = io.BytesIO()
     try:
+        picture.save(content, Image.registered_extensions()[path.suffix.lower()], **options)
         with whole_file(path) as file:
-            kind = Image.registered_extensions()[path.suffix.lower()]
-            picture.save(file, format=kind, **options)
+            file.write(content.getbuffer())
     except (OSError, ValueError) as error:  # ValueError: too large for the format, for one
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be written ({reason})") from None
+
+
+@dataclass
+class Found:
+    """What is in a folder and the folders below it.
+
+    Attributes
+    ----------
+    pictures : list of pathlib.Path
+        Files whose ending is one of `SUFFIXES`, in any case, sorted.
+    unreadable : list of str
+        What could not be looked at though it may be a picture or hold some: a line each, with the
+        path and the reason.
+    others : collections.Counter of str
+        How many other files there are, by their endings; and what is hidden, as "hidden", or not
+        followed, as "links to folders".
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+def search_folder(folder: str | os.PathLike) -> Found:
+    """Look for pictures in a folder and the folders below it, and note what is passed over.
+
+    Parameters
+    ----------
+    folder : path
+        Hidden files and folders (whose names start with a dot) are passed over.
+
+    Raises
+    ------
+    ImageError
+        If there is no such folder.
+    """
+    folder, found = Path(folder), Found()
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: no such folder")
+
+    def report(error: OSError) -> None:
+        found.unreadable.append(f"{error.filename}: cannot be read ({error.strerror or error})")
+
+    for where, folders, files in os.walk(folder, onerror=report):
+        for names in (folders, files):
+            shown = [name for name in names if not name.startswith(".")]
+            found.others["hidden"] += len(names) - len(shown)
+            names[:] = shown
+        found.others["links to folders"] += sum(
+            (Path(where) / name).is_symlink() for name in folders
+        )
+        for name in files:
+            path = Path(where) / name
+            if path.suffix.lower() not in SUFFIXES:
+                found.others[path.suffix.lower() or "no ending"] += 1
+                continue
+            try:
+                if path.is_file():
+                    found.pictures.append(path)
+                elif path.is_symlink() and not path.exists():
+                    found.unreadable.append(f"{path}: a link to what is not there")
+                else:
+                    found.unreadable.append(f"{path}: a device or a pipe, not a file")
+            except OSError as error:
+                report(error)
+    found.pictures.sort()
+    found.others = +found.others  # without what there are none of
+    return found
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
@@ -348,14 +502,13 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     -------
     list of pathlib.Path
         Files whose ending is one of `SUFFIXES`, in any case; may be empty.
+
+    Warns
+    -----
+    UserWarning
+        If a file or a folder could not be looked at.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ImageError(f"{folder}: no such folder")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = search_folder(folder)
+    for line in found.unreadable:
+        warnings.warn(line, stacklevel=2)
+    return found.pictures

@@ -6,7 +6,7 @@ detail is lost, however small the network's picture is.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,13 +14,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from course_lib.device import bfloat16_pays
+from course_lib.fast_lab import in_bands, lab_to_rgb, lightness
 from course_lib.hints import Hint, hint_tensors
-from course_lib.lab import lab_to_rgb, lightness, merge_lab
+from course_lib.lab import rgb_to_lab_tensor
 from course_lib.models import NETWORKS, evaluating, load_file, load_network, name_of
 from course_lib.models.loading import looks_like_path
+from course_lib.models.onnx import onnx_network
 
-#: Rows of a large photograph that are converted at a time: bounds the memory it takes.
-BAND_PIXELS = 2_000_000
+#: What can compute a network; see `colorize`.
+ENGINES = ("torch", "bfloat16", "auto", "onnx")
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:
@@ -62,8 +65,17 @@ def prepare(rgb: np.ndarray, size: int) -> Tensor:
         (1, 1, h, w) float32, lightness in 0..100 of the resized photograph.
     """
     height, width = network_size(*rgb.shape[:2], size)
-    small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
-    return torch.from_numpy(lightness(np.asarray(small)))[None, None]
+    # Pillow makes pictures narrower, then lower: the first in bands gives the same pixels.
+    narrow = np.empty((len(rgb), width, 3), np.uint8)
+
+    def make_narrow(rows: slice) -> None:
+        band = Image.fromarray(rgb[rows])
+        narrow[rows] = band.resize((width, band.height), Image.Resampling.BICUBIC)
+
+    in_bands(make_narrow, *rgb.shape[:2])
+    small = Image.fromarray(narrow).resize((width, height), Image.Resampling.BICUBIC)
+    batch = torch.from_numpy(np.array(small)).movedim(-1, 0)[None]
+    return rgb_to_lab_tensor(batch / 255)[:, :1]
 
 
 def guided_coefficients(
@@ -123,15 +135,28 @@ def upsample_ab(ab: Tensor, small_l: Tensor, L: np.ndarray, guided: bool = True)
     numpy.ndarray
         (H, W, 2) float32.
     """
-    size = L.shape
-    if not guided:
-        large = F.interpolate(ab, size, mode="bilinear", align_corners=False)
-        return large[0].movedim(0, -1).numpy()
-    scale, shift = (
-        F.interpolate(x, size, mode="bilinear", align_corners=False)[0]
-        for x in guided_coefficients(small_l, ab)
-    )
-    return (scale.mul_(torch.from_numpy(L)).add_(shift)).clamp_(-110, 110).movedim(0, -1).numpy()
+    return np.moveaxis(_upsampler(ab, small_l, L.shape, guided)(slice(None), L), 0, -1)
+
+
+def _upsampler(
+    ab: Tensor, small_l: Tensor, size: tuple[int, int], guided: bool
+) -> Callable[[slice, np.ndarray], np.ndarray]:
+    """What gives ab (2, rows, W) of a band of the photograph's rows with their L (rows, W)."""
+    maps = torch.cat(guided_coefficients(small_l, ab), dim=1) if guided else ab
+    small_height = maps.shape[-2]
+    # Bilinear, in two steps: along the rows for the whole picture, down them band by band.
+    wide = F.interpolate(maps, (small_height, size[1]), mode="bilinear")[0].numpy()
+    place = ((np.arange(size[0]) + 0.5) * small_height / size[0] - 0.5).clip(0, small_height - 1)
+    above = place.astype(int)
+    below = np.minimum(above + 1, small_height - 1)
+    share = (place - above).astype(np.float32)[:, None]
+
+    def upsample(rows: slice, L: np.ndarray) -> np.ndarray:
+        upper, lower = (np.take(wide, index[rows], axis=1) for index in (above, below))
+        large = upper + share[rows] * (lower - upper)
+        return (large[:2] * L + large[2:]).clip(-110, 110) if guided else large
+
+    return upsample
 
 
 @torch.inference_mode()
@@ -141,6 +166,7 @@ def predict_ab(
     *,
     size: int | None = None,
     hints: Sequence[Hint] = (),
+    engine: str = "torch",
 ) -> tuple[Tensor, Tensor]:
     """Run a network on a photograph at the network's size.
 
@@ -154,6 +180,8 @@ def predict_ab(
         Pixels of the shorter side at the network; the size it was trained for unless given.
     hints : sequence of Hint
         For SIGGRAPH17; see `hints.hint_tensors`.
+    engine : str
+        One of `ENGINES`.
 
     Returns
     -------
@@ -161,17 +189,32 @@ def predict_ab(
         (1, 1, h, w), what went in.
     ab : torch.Tensor
         (1, 2, h, w), what came out. Both float32 on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If a colour is not finite: the network's weights are damaged.
     """
-    L = prepare(rgb, size or getattr(net, "input_size", 256))
+    if engine not in ENGINES:
+        raise ValueError(f"no engine called {engine!r}; use {', '.join(ENGINES)}")
     device = next(net.parameters()).device
+    L = prepare(rgb, size or getattr(net, "input_size", 256))
     inputs = [L]
     if hints:
         able = {name: row.build.__name__ for name, row in NETWORKS.items() if row.takes_hints}
         if name_of(net) not in able:
             raise ValueError(f"hints need {' or '.join(able.values())}; this network takes none")
         inputs += hint_tensors(hints, rgb.shape[:2], L.shape[-2:])
-    with evaluating(net):
+    if engine == "onnx":
+        net, device = onnx_network(net), torch.device("cpu")
+    half = engine == "bfloat16" or (engine == "auto" and bfloat16_pays(device))
+    with evaluating(net), torch.autocast(device.type, torch.bfloat16, enabled=half):
         ab = net(*(x.to(device) for x in inputs))
+    if not torch.isfinite(ab).all():
+        raise ValueError(
+            "the network's colours are not finite (nan or inf): its weights are damaged, or their "
+            "training went wrong; load or train them again"
+        )
     return L, ab.detach().float().cpu()
 
 
@@ -190,6 +233,7 @@ def colorize(
     size: int | None = None,
     hints: Sequence[Hint] = (),
     guided: bool = True,
+    engine: str = "torch",
 ) -> np.ndarray:
     """Colour a photograph; its own lightness, and so every detail, stays.
 
@@ -207,6 +251,12 @@ def colorize(
     guided : bool
         Enlarge the colours along the photograph's edges; False: bilinearly, as the published
         demonstration does.
+    engine : {"torch", "bfloat16", "auto", "onnx"}
+        What computes the network. "torch": PyTorch, in the network's own precision, the same on
+        every machine. "bfloat16": PyTorch in half the bits, with a and b within about one unit;
+        "auto" does so where the processor or card has units for it (`device.bfloat16_pays`) and
+        is twice as fast then. "onnx": ONNX Runtime, ``pip install "course-lib[fast]"``; the
+        network is translated at its first picture, which takes some seconds.
 
     Returns
     -------
@@ -227,19 +277,18 @@ def colorize(
         )
     if rgb.dtype != np.uint8:
         raise ValueError(f"expected uint8, got {rgb.dtype}; load_image() also takes float arrays")
-    small_l, ab = predict_ab(rgb, _loaded(net), size=size, hints=hints)
+    small_l, ab = predict_ab(rgb, _loaded(net), size=size, hints=hints, engine=engine)
     return _assemble(rgb, small_l, ab, guided)
 
 
 def _assemble(rgb: np.ndarray, small_l: Tensor, ab: Tensor, guided: bool) -> np.ndarray:
     """Join the photograph's own L with the enlarged ab, a band of rows at a time."""
-    L = np.empty(rgb.shape[:2], np.float32)
-    rows = max(1, BAND_PIXELS // rgb.shape[1])
-    bands = [slice(top, top + rows) for top in range(0, len(rgb), rows)]
-    for band in bands:
-        L[band] = lightness(rgb[band])
-    large = upsample_ab(ab, small_l, L, guided)
+    upsample = _upsampler(ab, small_l, rgb.shape[:2], guided)
     out = np.empty_like(rgb)
-    for band in bands:
-        out[band] = lab_to_rgb(merge_lab(L[band], large[band]))
+
+    def fill(rows: slice) -> None:
+        L = lightness(rgb[rows])
+        lab_to_rgb(L, *upsample(rows, L), out[rows])
+
+    in_bands(fill, *rgb.shape[:2])
     return out

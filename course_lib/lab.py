@@ -7,7 +7,6 @@ a runs from green to red, b from blue to yellow. 8-bit sRGB spans a in -86.18..9
 
 import numpy as np
 import torch
-from skimage.color import lab2rgb, rgb2lab
 from torch import Tensor
 
 #: The white of sRGB (D65, 2 degree observer), as scikit-image has it.
@@ -41,6 +40,8 @@ def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
         raise ValueError(f"expected an array (..., 3), got {getattr(rgb, 'shape', type(rgb))}")
     if rgb.dtype != np.uint8 and not np.issubdtype(rgb.dtype, np.floating):
         raise ValueError(f"expected uint8, or float in 0..1, got {rgb.dtype}")
+    from skimage.color import rgb2lab  # takes a while, and not everybody who imports us calls it
+
     scaled = rgb / np.float32(255) if rgb.dtype == np.uint8 else rgb.astype(np.float32)
     return rgb2lab(scaled).astype(np.float32)
 
@@ -58,6 +59,8 @@ def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (..., 3) uint8.
     """
+    from skimage.color import lab2rgb
+
     # scikit-image warns where Z would be negative; such colours lie outside sRGB anyway, and
     # clipping them here gives the same picture quietly.
     inside = np.array(lab, dtype=np.float32)
@@ -212,7 +215,7 @@ def set_temperature(rgb: np.ndarray, kelvin: float) -> np.ndarray:
     adapt = np.linalg.inv(bradford) @ np.diag(cones) @ bradford
     matrix = np.array(XYZ_FROM_RGB)
     lab = rgb_to_lab(rgb)
-    linear = _linear(torch.from_numpy(np.asarray(rgb) / (255 if rgb.dtype == np.uint8 else 1)))
+    linear = light_of(torch.from_numpy(np.asarray(rgb) / (255 if rgb.dtype == np.uint8 else 1)))
     moved = linear.numpy() @ (matrix.T @ adapt.T)
     lab[..., 1:] = _lab_from_xyz(torch.from_numpy(moved).movedim(-1, 0)[None])[0, 1:].movedim(
         0, -1
@@ -231,20 +234,64 @@ def _daylight(kelvin: float) -> np.ndarray:
     return np.array([x / y, 1.0, (1 - x - y) / y])
 
 
-def _linear(rgb: Tensor) -> Tensor:
-    """sRGB's curve undone: values 0..1 to light 0..1."""
-    # clamp before the power: its gradient at 0 is infinite, and where() lets it through as nan
+# In the curves below: clamp before the power, whose gradient at 0 is infinite, since where() lets
+# it through as nan.
+def light_of(rgb: Tensor) -> Tensor:
+    """sRGB's curve undone.
+
+    Parameters
+    ----------
+    rgb : torch.Tensor
+        Any shape, values of sRGB in 0..1.
+
+    Returns
+    -------
+    torch.Tensor
+        The same shape: light, 0..1.
+    """
     return torch.where(
         rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92
     )
 
 
-def _lab_from_xyz(xyz: Tensor) -> Tensor:
-    ratio = xyz / torch.tensor(WHITE, dtype=xyz.dtype, device=xyz.device).view(1, 3, 1, 1)
-    f = torch.where(
+def value_of(light: Tensor) -> Tensor:
+    """sRGB's curve: undoes `light_of`.
+
+    Parameters
+    ----------
+    light : torch.Tensor
+        Any shape; below 0 and above 1 the curve goes on.
+
+    Returns
+    -------
+    torch.Tensor
+        The same shape: values of sRGB.
+    """
+    curved = 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(light > 0.0031308, curved, 12.92 * light)
+
+
+def response(ratio: Tensor) -> Tensor:
+    """The f of CIE 15, on which Lab stands: a cube root, but in the dark a straight line.
+
+    Parameters
+    ----------
+    ratio : torch.Tensor
+        Any shape: X, Y or Z over that of white.
+
+    Returns
+    -------
+    torch.Tensor
+        The same shape; 16/116 of black, 1 of white.
+    """
+    return torch.where(
         ratio > 0.008856, ratio.clamp(min=0.008856) ** (1 / 3), 7.787 * ratio + 16 / 116
     )
-    x, y, z = f.unbind(1)
+
+
+def _lab_from_xyz(xyz: Tensor) -> Tensor:
+    white = torch.tensor(WHITE, dtype=xyz.dtype, device=xyz.device).view(1, 3, 1, 1)
+    x, y, z = response(xyz / white).unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
@@ -262,7 +309,7 @@ def rgb_to_lab_tensor(rgb: Tensor) -> Tensor:
         (N, 3, H, W): L in 0..100, a and b.
     """
     matrix = torch.tensor(XYZ_FROM_RGB, dtype=rgb.dtype, device=rgb.device)
-    return _lab_from_xyz(torch.einsum("ij,njhw->nihw", matrix, _linear(rgb)))
+    return _lab_from_xyz(torch.einsum("ij,njhw->nihw", matrix, light_of(rgb)))
 
 
 def lab_to_rgb_tensor(lab: Tensor, clip: bool = True) -> Tensor:
@@ -287,8 +334,7 @@ def lab_to_rgb_tensor(lab: Tensor, clip: bool = True) -> Tensor:
     xyz = white * torch.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
     matrix = torch.linalg.inv(torch.tensor(XYZ_FROM_RGB, dtype=torch.float64)).to(lab)
     linear = torch.einsum("ij,njhw->nihw", matrix, xyz)
-    curved = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
-    rgb = torch.where(linear > 0.0031308, curved, 12.92 * linear)
+    rgb = value_of(linear)
     return rgb.clamp(0, 1) if clip else rgb
 
 

@@ -1,7 +1,6 @@
 """How good is a colouring: PSNR, SSIM, AuC of ab error, chroma, hues, histograms of colours."""
 
 import numpy as np
-import skimage.metrics  # loads what a measure needs when it is called: that takes half a second
 import torch
 
 from course_lib.bins import nearest_bins
@@ -27,10 +26,12 @@ def psnr(rgb: np.ndarray, truth: np.ndarray) -> float:
     float
         Decibels; infinite where the pictures are equal. 6 dB more is half the error.
     """
+    from skimage.metrics import peak_signal_noise_ratio  # here: it takes half a second
+
     _check_pair(rgb, truth)
     if np.array_equal(rgb, truth):
         return float("inf")
-    return float(skimage.metrics.peak_signal_noise_ratio(truth, rgb, data_range=255))
+    return float(peak_signal_noise_ratio(truth, rgb, data_range=255))
 
 
 def ssim(rgb: np.ndarray, truth: np.ndarray) -> float:
@@ -51,9 +52,11 @@ def ssim(rgb: np.ndarray, truth: np.ndarray) -> float:
     Z. Wang et al., "Image quality assessment: from error visibility to structural similarity",
     IEEE TIP 13(4), 2004: Gaussian window of sigma 1.5.
     """
+    from skimage.metrics import structural_similarity
+
     _check_pair(rgb, truth)
     return float(
-        skimage.metrics.structural_similarity(
+        structural_similarity(
             truth,
             rgb,
             channel_axis=2,

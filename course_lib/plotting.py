@@ -1,8 +1,9 @@
-"""One style for the course's figures, and pictures that carry a description."""
+"""One style for the course's figures and tables, which carry a description."""
 
 import base64
 import io
 from collections.abc import Sequence
+from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,9 +17,13 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 #: Line styles that go with them, so that colour is never the only signal.
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
+#: Pixels for an inch on the page, and of those that are stored for each: two, so that a figure is
+#: sharp on screens that have two for a point.
+_DPI, _SHARPNESS = 100, 2
+
 _STYLE = {
-    "figure.dpi": 100,
-    "savefig.dpi": 100,
+    "figure.dpi": _DPI,
+    "savefig.dpi": _DPI * _SHARPNESS,
     "figure.constrained_layout.use": True,
     "font.size": 10,
     "axes.titlesize": 10,
@@ -55,14 +60,16 @@ def new_figure(
     return figure, axes
 
 
-#: How figures of photographs are stored: far smaller than PNG, and as faithful to the eye.
-_JPEG = {"quality": 88, "subsampling": 0}
+#: How figures are stored. At twice the resolution WebP is no larger than JPEG and PNG are at once:
+#: of photographs it keeps what the eye sees, of charts every pixel.
+_WEBP = {True: {"quality": 85}, False: {"lossless": True, "quality": 50}}
 
 
 def show(figure: Figure, description: str, *, photographs: bool = False) -> None:
     """Show a figure with its description, and close it.
 
-    The description is the picture's alternative text in HTML, and its text in a terminal.
+    The description is the picture's alternative text. It stands in the output itself, as HTML,
+    which notebooks, editors and exporters all keep; a terminal shows it instead of the picture.
 
     Parameters
     ----------
@@ -71,7 +78,7 @@ def show(figure: Figure, description: str, *, photographs: bool = False) -> None
     description : str
         What there is to see, for who cannot see it: one or two sentences.
     photographs : bool
-        Store a JPEG rather than a PNG: a lesson full of photographs stays small.
+        Store what the eye sees rather than every pixel: a lesson full of photographs stays small.
     """
     if not description.strip():
         plt.close(figure)
@@ -80,18 +87,59 @@ def show(figure: Figure, description: str, *, photographs: bool = False) -> None
         for text in (axis.title, axis.xaxis.label, axis.yaxis.label):
             text.set_fontsize(_STYLE["font.size"])
     buffer = io.BytesIO()
-    kind = "image/jpeg" if photographs else "image/png"
     with plt.rc_context(_STYLE):
-        if photographs:
-            figure.savefig(buffer, format="jpeg", pil_kwargs=_JPEG)
-        else:
-            figure.savefig(buffer, format="png", metadata={"Software": None})
+        figure.savefig(buffer, format="webp", pil_kwargs=_WEBP[photographs])
+    width = round(figure.get_figwidth() * _DPI)
     plt.close(figure)
-    data = {
-        kind: base64.b64encode(buffer.getvalue()).decode(),
-        "text/plain": f"[figure] {description}",
-    }
-    display(data, raw=True, metadata={kind: {"alt": description}})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    page = (
+        f'<img alt="{escape(description)}" width="{width}" style="max-width: 100%; height: auto" '
+        f'src="data:image/webp;base64,{data}">'
+    )
+    display({"text/html": page, "text/plain": f"[figure] {description}"}, raw=True)
+
+
+def show_table(
+    header: Sequence[str], rows: Sequence[Sequence[str | float]], description: str
+) -> None:
+    """Show a table that can be read aloud: its columns and rows have header cells.
+
+    Parameters
+    ----------
+    header : sequence of str
+        What stands in each column, with units.
+    rows : sequence of sequence
+        A row each, as long as the header. Its first cell names it; numbers are shown as they are
+        given, so give them rounded, as text: ``f"{value:.1f}"``.
+    description : str
+        What the table shows, in a line: it stands above.
+    """
+    if any(len(row) != len(header) for row in rows) or not rows:
+        raise ValueError(f"each row of the table needs {len(header)} cells, as many as its header")
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
+    plain = [description] + [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *texts)
+    ]
+    columns = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    lines = [
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for name, *cells in texts
+    ]
+    page = [
+        '<table class="dataframe">',
+        f"<caption>{escape(description)}</caption>",
+        f"<thead><tr>{columns}</tr></thead>",
+        f"<tbody>{''.join(lines)}</tbody>",
+        "</table>",
+    ]
+    display({"text/html": "\n".join(page), "text/plain": "\n".join(plain)}, raw=True)
 
 
 def show_pictures(

@@ -25,18 +25,19 @@ from PIL import Image
 #: Longer side of the small pictures, in pixels.
 SIDE = 32
 #: How far a small pixel may be from that of the stored picture, in levels of 255: in lightness
-#: (Y), and in colour (Cb or Cr). The course shows photographs as JPEG and charts as PNG. Measured,
+#: (Y), and in colour (Cb or Cr). The course stores photographs with loss and charts without, in
+#: HTML that carries their description; older notebooks have JPEG and PNG. Measured,
 #: at most, in lightness and colour: lessons built again, photographs 1 and 3, charts 8 and 4 (of
 #: curves of a training); with letters of another face or drawn in another way, photographs 7 and
 #: 2, charts 20 and 15. Where a network's weights were others, what it coloured was 8 to 56 off in
 #: colour.
-ALLOWED = {"JPEG": (12, 5), "PNG": (24, 16)}
+ALLOWED = {"with loss": (12, 5), "without loss": (24, 16)}
 
-EMBEDDED = re.compile(r"data:image/(?:png|jpeg);base64,([A-Za-z0-9+/]+={0,2})")
+EMBEDDED = re.compile(r"data:image/(?:png|jpeg|webp);base64,([A-Za-z0-9+/]+={0,2})")
 
 
 def pictures(outputs: Iterable[dict]) -> list[Image.Image]:
-    """The PNG and JPEG pictures that a cell's outputs show, in order."""
+    """The pictures that a cell's outputs show, in order, each with how it is stored."""
     encoded = []
     for output in outputs:
         for kind, content in output.get("data", {}).items():
@@ -44,7 +45,15 @@ def pictures(outputs: Iterable[dict]) -> list[Image.Image]:
                 encoded.append("".join(content))
             if kind == "text/html":
                 encoded += EMBEDDED.findall("".join(content))
-    return [Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded]
+    return [_opened(base64.b64decode(text)) for text in encoded]
+
+
+def _opened(content: bytes) -> Image.Image:
+    """A picture from its bytes; `info` says whether it is stored with loss."""
+    picture = Image.open(io.BytesIO(content))
+    exact = picture.format == "PNG" or content[12:16] == b"VP8L"  # lossless WebP begins so
+    picture.info["stored"] = "without loss" if exact else "with loss"
+    return picture
 
 
 def small(picture: Image.Image) -> np.ndarray:
@@ -67,7 +76,9 @@ def difference(stored: Image.Image, fresh: Image.Image, *, vary: bool = False) -
     levels = {"lightness": apart[..., 0].max(), "colour": apart[..., 1:].max()}
     return " and ".join(
         f"{what} is up to {level:.0f} of 255 off ({allowed} are allowed)"
-        for (what, level), allowed in zip(levels.items(), ALLOWED[stored.format], strict=True)
+        for (what, level), allowed in zip(
+            levels.items(), ALLOWED[stored.info["stored"]], strict=True
+        )
         if level > allowed
     )
 

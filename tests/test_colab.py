@@ -12,6 +12,7 @@ import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
@@ -29,11 +30,41 @@ PUBLISHED = {"repository": "ada/colour", "tag": "v1"}
 LOADED = "\nprint([m for m in ('google', 'torch', 'numpy', 'course_lib') if m in sys.modules])"
 
 
-def test_outside_of_colab_the_first_cell_is_silent_and_loads_nothing(tmp_path):
+def test_where_the_library_is_installed_the_first_cell_is_silent_and_loads_nothing(tmp_path):
     cell = TransformerManager().transform_cell(build.setup(None))
     command = [sys.executable, "-W", "error", "-c", cell + LOADED]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+ABSENT = """
+from importlib import util
+whole = util.find_spec
+util.find_spec = lambda name: None if name == "course_lib" else whole(name)
+"""
+
+
+def test_anywhere_else_the_first_cell_says_what_to_do(tmp_path):
+    cell = TransformerManager().transform_cell(build.setup(None))
+    command = [sys.executable, "-c", ABSENT + cell]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and said.startswith("RuntimeError: this Python has no course_lib.")
+    assert "make lab" in said and 'SOURCE above to "git+https://github.com/OWNER/NAME"' in said
+
+
+def test_on_any_host_the_first_cell_installs_from_its_source_with_the_notebooks_python(
+    monkeypatch,
+):
+    names, commands = {}, []
+    shell = SimpleNamespace(system=lambda command: commands.append(command.format(**names)))
+    names["get_ipython"] = lambda: shell
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    exec(TransformerManager().transform_cell(build.setup(PUBLISHED)), names)
+    source = "git+https://github.com/ada/colour@v1"
+    assert commands[0] == f'"{sys.executable}" -m pip install -q --no-deps {source}'
+    assert commands[1].startswith(f'"{sys.executable}" "')
+    assert commands[1].endswith('environment.py" --hosted')
 
 
 def pip(*arguments):
@@ -139,7 +170,7 @@ def test_before_publishing_the_first_cell_says_what_to_set(colab):
     notebook = first_cell(where=None)
     with pytest.raises(CellExecutionError):
         colab(notebook)
-    assert error(notebook) == 'above, set SOURCE to "git+https://github.com/OWNER/NAME"'
+    assert 'set SOURCE above to "git+https://github.com/OWNER/NAME"' in error(notebook)
     assert "course-lib" not in installed()
 
 

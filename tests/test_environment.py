@@ -189,14 +189,14 @@ def pip(monkeypatch):
     return here
 
 
-def test_on_colab_nothing_is_installed_where_nothing_is_missing(pip):
+def test_on_a_host_nothing_is_installed_where_nothing_is_missing(pip):
     asked = pip(torch="2.11.0+cu128", numpy="2.1.3")
-    assert environment.prepare_colab() == 0 and asked == []
+    assert environment.prepare_host() == 0 and asked == []
 
 
-def test_on_colab_what_is_missing_is_installed_and_what_is_there_is_kept(pip):
+def test_on_a_host_what_is_missing_is_installed_and_what_is_there_is_kept(pip):
     asked = pip(torch="2.11.0+cu128", numpy="2.1.3", pooch=None)
-    assert environment.prepare_colab() == 0
+    assert environment.prepare_host() == 0
     ((module, tool, verb, quiet, *wanted),) = asked
     assert (module, tool, verb, quiet) == ("-m", "pip", "install", "--quiet")
     assert [name for name in wanted if ">=" in name] == ["pooch>=1.8"]
@@ -204,33 +204,33 @@ def test_on_colab_what_is_missing_is_installed_and_what_is_there_is_kept(pip):
     assert not any("jupyterlab" in name or "pytest" in name for name in wanted)
 
 
-def test_on_colab_the_painters_widget_is_installed_where_it_is_missing(pip):
+def test_on_a_host_the_painters_widget_is_installed_where_it_is_missing(pip):
     asked = pip(anywidget=None, ipywidgets="7.7.1")
-    assert environment.prepare_colab() == 0
+    assert environment.prepare_host() == 0
     assert [name for name in asked[0] if ">=" in name] == ["anywidget>=0.9.13"]
     assert not any(name.startswith("ipywidgets") for name in asked[0])  # what is there will do
 
 
-def test_on_colab_what_is_too_old_is_named_and_left_as_it_is(pip, capsys):
+def test_on_a_host_what_is_too_old_is_named_and_left_as_it_is(pip, capsys):
     asked = pip(numpy="1.25.2", pooch=None)
-    assert environment.prepare_colab() == 1 and asked == []
+    assert environment.prepare_host() == 1 and asked == []
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("numpy 1.25.2 is older than the 1.26 that the course needs.")
     assert "left as it is" in line and "Runtime version > Latest" in line
 
 
-def test_on_colab_a_failure_of_pip_is_told_on(pip, monkeypatch):
+def test_on_a_host_a_failure_of_pip_is_told_on(pip, monkeypatch):
     pip(pooch=None)
     failed = subprocess.CompletedProcess([], 1)
     monkeypatch.setattr(environment.subprocess, "run", lambda command: failed)
-    assert environment.prepare_colab() == 1
+    assert environment.prepare_host() == 1
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_on_colab_a_gpu_is_advised_where_there_is_none(pip, monkeypatch, capsys, device):
+def test_on_a_host_a_gpu_is_advised_where_there_is_none(pip, monkeypatch, capsys, device):
     pip()
     monkeypatch.setattr("course_lib.device.pick_device", lambda: torch.device(device))
-    assert environment.prepare_colab() == 0
+    assert environment.prepare_host() == 0
     advice = capsys.readouterr().out
     for part in ("Lessons 06 and 07", "Runtime > Change runtime type > T4 GPU"):
         assert (part in advice) == (device == "cpu")

@@ -1,6 +1,8 @@
 """Imports run downward only: the rooms of the library and the floors that they are on."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import course_lib
 
 ROOT = Path(course_lib.__file__).parent
 FLOORS = (
-    {"image", "lab", "bins", "metrics", "files", "device", "parallel"},
+    {"image", "samples", "tiff", "mended", "exif", "files", "device", "parallel"}
+    | {"lab", "fast_lab", "bins", "metrics"},
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},
-    {"plotting", "checks", "environment", "cli"},
+    {"plotting", "checks", "environment", "results", "cli"},
 )
 
 
@@ -41,3 +44,12 @@ def test_no_room_imports_one_above_it_and_no_two_import_each_other():
     }
     assert found["inference"] >= {"models", "hints"} and not upward
     TopologicalSorter(found).prepare()  # raises CycleError, which names the rooms
+
+
+def test_the_library_is_there_before_what_only_some_of_it_needs():
+    heavy = "scipy skimage matplotlib pooch requests IPython ipywidgets anywidget onnxruntime"
+    code = f"import sys, course_lib; print(*(set(sys.modules) & set({heavy.split()})))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent
+    )
+    assert run.returncode == 0 and run.stdout.split() == [], run.stderr

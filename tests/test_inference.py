@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from skimage import data
 
 import course_lib as cl
@@ -55,8 +57,25 @@ def test_colour_that_the_photo_has_is_not_looked_at():
 def test_large_photos_are_done_in_bands_without_a_seam(monkeypatch):
     rgb, net = data.coffee(), ECCV16(0.03)
     whole = colorize(rgb, net, size=64)
-    monkeypatch.setattr("course_lib.inference.BAND_PIXELS", 10_000)
+    monkeypatch.setattr("course_lib.fast_lab.BAND_PIXELS", 10_000)
     assert np.array_equal(colorize(rgb, net, size=64), whole)
+
+
+@pytest.mark.parametrize("shape", [(300, 470), (31, 20), (9, 400)])
+def test_the_networks_view_is_pillows_and_the_readable_lightness(shape, monkeypatch):
+    rgb = np.random.RandomState(0).randint(0, 256, (*shape, 3), dtype=np.uint8)
+    height, width = network_size(*shape, 64)
+    small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
+    monkeypatch.setattr("course_lib.fast_lab.BAND_PIXELS", 3000)  # in bands
+    assert np.abs(prepare(rgb, 64)[0, 0].numpy() - lightness(np.asarray(small))).max() < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(100, 30), (3, 200), (20, 20)])
+def test_plain_upsampling_is_bilinear(shape):
+    ab = torch.randn(1, 2, 20, 20)
+    large = upsample_ab(ab, ab[:, :1], np.zeros(shape, np.float32), guided=False)
+    expected = F.interpolate(ab, shape, mode="bilinear")[0].movedim(0, -1)
+    assert np.abs(large - expected.numpy()).max() < 1e-5
 
 
 def test_colours_follow_the_photos_edges():
@@ -103,6 +122,23 @@ def test_the_network_is_left_in_the_mode_it_was_in():
     assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["eccv16", "siggraph17"])
+def test_half_the_bits_move_no_colour_far(name):
+    net = cl.load_network(name)
+    rgb = cl.photos("test", "scene")[0].load()
+    _, full = predict_ab(rgb, net)
+    _, half = predict_ab(rgb, net, engine="bfloat16")
+    assert half.dtype == torch.float32 and 0 < (half - full).abs().max() < 1.5
+
+
+def test_the_automatic_engine_halves_only_where_it_pays(monkeypatch):
+    rgb, net = data.coffee(), ECCV16(0.05).eval()
+    answers = {engine: predict_ab(rgb, net, engine=engine)[1] for engine in ("torch", "bfloat16")}
+    for pays, engine in ((True, "bfloat16"), (False, "torch")):
+        monkeypatch.setattr("course_lib.inference.bfloat16_pays", lambda device, pays=pays: pays)
+        assert torch.equal(predict_ab(rgb, net, engine="auto")[1], answers[engine])
+
+
 def test_bfloat16_networks_serve_too():
     rgb, net = data.coffee(), ECCV16(0.05).eval()
     full = colorize(rgb, net, size=64).astype(int)
@@ -134,6 +170,8 @@ def test_what_is_no_picture_is_refused_with_advice(bad):
 
 
 def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="torch, bfloat16"):
+        colorize(data.coffee(), ECCV16(0.03), engine="steam")
     with pytest.raises(ValueError, match="eccv16 or siggraph17"):
         colorize(data.coffee(), "alexnet")
     with pytest.raises(ValueError, match="at least 8"):

@@ -25,15 +25,16 @@ from PIL import Image, ImageDraw
 AGAIN = False
 
 
-def show(colour=(180, 90, 60), title=(20, 4), size=(800, 400), html=False):
+def show(colour=(180, 90, 60), title=(20, 4), size=(800, 400), html=False, exact=False):
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
     draw.rectangle((10, 25, size[0] - 10, size[1] - 10), colour)
     draw.text(title, "what a title may say", "black")
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=70 if AGAIN else 88)
+    lossless = {"lossless": True} if exact else {}
+    picture.save(file, "WEBP" if html else "JPEG", quality=70 if AGAIN else 85, **lossless)
     text = base64.b64encode(file.getvalue()).decode()
-    page = {"text/html": f'<img alt="a square" src="data:image/jpeg;base64,{text}">'}
+    page = {"text/html": f'<img alt="a square" src="data:image/webp;base64,{text}">'}
     display(page if html else {"image/jpeg": text}, raw=True)
 """
 
@@ -55,6 +56,14 @@ CELLS = {
     "of other colours in HTML": (
         "show((60, 90, 180) if drawing.AGAIN else (180, 90, 60), html=True)",
         r"picture 1: (lightness is .* and )?colour is up to \d+ of 255 off \(5 are allowed\)",
+    ),
+    "a chart in HTML whose letters moved": (
+        "show(title=(26, 6) if drawing.AGAIN else (20, 4), html=True, exact=True)",
+        None,
+    ),
+    "a chart in HTML of other colours": (
+        "show((60, 90, 180) if drawing.AGAIN else (180, 90, 60), html=True, exact=True)",
+        r"picture 1: (lightness is .* and )?colour is up to \d+ of 255 off \(16 are allowed\)",
     ),
     "another one of two": (
         "show()\nshow((0, 0, 0) if drawing.AGAIN else (255, 255, 255))",

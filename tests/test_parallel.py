@@ -21,6 +21,7 @@ import torch
 from course_lib import parallel
 from course_lib.models import load_network
 from course_lib.training import Classification, ClassificationSettings, fit
+from course_lib.training.batches import Labelled
 from course_lib.training import Regression, RegressionSettings
 
 codes, run, model, normalized = np.load(sys.argv[1]), *sys.argv[2:5]
@@ -36,7 +37,9 @@ if normalized == "plain":
                 setattr(block, name, torch.nn.Identity())
 with parallel.joined_processes():
     if model == "eccv16":
-        recipe = Classification(network, codes, codes[:8], ClassificationSettings(**common))
+        mixture = [(Labelled(codes, np.arange(len(codes)) % 3), 1), (codes[::2], 2)]
+        settings = ClassificationSettings(**common, featureless=0.2, label_weight=0.5)
+        recipe = Classification(network, mixture, codes[:8], settings)
     else:
         recipe = Regression(network, codes, codes[:8], RegressionSettings(**common))
     fit(recipe, 6, run_dir=run, record_every=1, progress=False)

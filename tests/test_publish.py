@@ -42,10 +42,11 @@ def test_badges_and_repository_are_written_and_outputs_kept(fork):
     assert readme.startswith("before\n") and readme.endswith("after\n") and "old" not in readme
     for source in course.lessons():
         notebook = course.read(source.stem)
-        title, setup, *others = notebook.cells
+        title, way_on, setup, *others = notebook.cells
         link = "https://colab.research.google.com/github/ada/colour/blob/v1/notebooks/"
         assert f"({link}{source.stem}.ipynb)" in title.source
         assert f"({link}{source.stem}.ipynb)" in readme
+        assert link in way_on.source and notebook.cells[-1].source == way_on.source
         assert '"git+https://github.com/ada/colour@v1"' in setup.source
         assert [o.text for c in others for o in c.get("outputs", [])] == ["an hour's work\n"]
     # the build agrees, and publishing once more changes nothing

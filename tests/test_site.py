@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import jupytext
-import nbformat
 import pytest
 import yaml
 
@@ -59,18 +58,12 @@ def site():
 
 def described(notebook):
     """The descriptions of a notebook's figures, in order."""
-    return [
-        value["alt"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        for value in output.get("metadata", {}).values()
-        if "alt" in value
-    ]
+    return [alt for cell in notebook.cells for _, alt in course.figures(cell)]
 
 
 @pytest.mark.environments
 def test_every_lesson_and_help_page_is_there(site):
-    names = ["index", *LESSONS, "common_errors", "data"]
+    names = ["index", "lessons", *LESSONS, "common_errors", "glossary", "teaching", "data"]
     assert {f"{name}.html" for name in names} <= site.keys()
     places = [site["index.html"].text.index(f'href="{name}.html"') for name in LESSONS]
     assert places == sorted(places)
@@ -98,7 +91,8 @@ def test_internal_links_and_their_anchors_lead_somewhere(site):
 @pytest.mark.environments
 def test_the_site_loads_nothing_from_elsewhere(site):
     for name, page in site.items():
-        badges = [load for load in page.loads if load.endswith("/colab-badge.svg")]
+        ends = ("/colab-badge.svg", "/open-in-kaggle.svg", "/badge_logo.svg")
+        badges = [load for load in page.loads if load.endswith(ends)]
         assert [x for x in page.loads if urlsplit(x).netloc] == badges, name
     assert '"tex-svg-full.js' in str(site["03_eccv16.html"].text).replace("_static/", '"')
 
@@ -149,18 +143,6 @@ def test_links_between_pages_stay_and_others_go_to_the_repository(tmp_path):
 def test_pictures_travel_along(tmp_path):
     assert linked("![six rows](../data/results.jpg)", tmp_path) == "![six rows](results.jpg)"
     assert (tmp_path / "results.jpg").is_file()
-
-
-def test_each_of_two_figures_in_a_cell_keeps_its_description(tmp_path):
-    outputs = [
-        nbformat.v4.new_output("display_data", {"image/png": "aGk="}, metadata={"image/png": m})
-        for m in ({"alt": "one"}, {"alt": "two"})
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
-    cells = website.staged(notebook, PAGE, None, tmp_path).cells
-    assert [cell.metadata["mystnb"]["image"]["alt"] for cell in cells] == ["one", "two"]
-    assert [len(cell.outputs) for cell in cells] == [1, 1]
-    assert cells[1].metadata["tags"] == ["remove-input"]
 
 
 def test_the_site_is_at_home_where_it_is_told_or_else_published(tmp_path, monkeypatch):

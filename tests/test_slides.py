@@ -33,8 +33,8 @@ def lesson(*cells):
 
 
 def figure(alt="A disc on a gray ground.", **metadata):
-    data, about = {"image/png": "aGk="}, {"image/png": {"alt": alt}}
-    output = new_output("display_data", data, metadata=about)
+    page = f'<img alt="{alt}" src="data:image/webp;base64,aGk=">'
+    output = new_output("display_data", {"text/html": page})
     return new_code_cell("show()", outputs=[output], metadata=metadata)
 
 
@@ -86,7 +86,6 @@ def sizes():
         "heading_line": size(r"\.slide h1, [^}]*line-height: ([\d.]+); margin: 0 0 ([\d.]+)em"),
         "caption": size(r"figcaption \{[^}]*font-size: (\d+)px; margin-top: (\d+)px"),
         "code": size(r"\.slide pre \{[^}]*font-size: (\d+)px; line-height: ([\d.]+)"),
-        "number": size(r"\.number \{[^}]*font-size: (\d+)px")[0],
     }
 
 
@@ -100,7 +99,7 @@ def test_so_many_lines_fit_in_the_template():
         return px["headings"][level - 1] * (rows * leading + gap)
 
     assert slides.LINES * line <= room - heading(2, rows=2)
-    assert slides.OPENING_LINES * line <= room - heading(1, rows=2) - line - px["number"]
+    assert slides.OPENING_LINES * line <= room - heading(1, rows=2)
     caption = slides.CAPTION_LINES * px["caption"][0] * px["text"][1] + px["caption"][1]
     assert room - heading(3, rows=2) - caption > room / 2  # more than half for the figure
     assert px["code"][0] * px["code"][1] / line <= slides.CODE_LINE
@@ -156,6 +155,29 @@ def test_a_formula_that_does_not_fit_goes_below_with_the_sentence_before_it():
     assert "$$" not in section.text and below.text == "So this is it:\n\n$$x = y$$"
     columns = slides.deck(lesson("# T", "## A\n\nSo this is it:\n\n$$x = y$$"))
     assert [slide.text for slide in columns[1]] == ["So this is it:\n\n$$x = y$$"]
+
+
+def exercise(text, stub):
+    tagged = new_code_cell(stub, metadata={"tags": ["exercise"]})
+    columns = slides.deck(lesson("# T", "## A\n\nSo it is:\n\n$$x = y$$\n\nMore.", text, tagged))
+    return [slide for slide in flat(columns) if slide.heading.startswith("Exercise")]
+
+
+def test_an_exercise_stands_alone_with_all_its_text_its_formula_and_its_stub():
+    options = "- **A** this;\n- **B** that."
+    (shown,) = exercise(f"### Exercise 1: choose\n\nWrite it.\n\n{options}", "guess = ...")
+    code = "```python\nguess = ...\n```"
+    assert shown.text == f"Write it.\n\n{options}\n\n$$x = y$$\n\n{code}"
+
+
+def test_an_exercise_that_does_not_fit_goes_on_under_the_same_heading():
+    paragraphs = [f"{i}. paragraph: " + "word " * 60 + "end." for i in "ABC"]
+    text = "### Exercise 1: read\n\n" + "\n\n".join(paragraphs)
+    shown = exercise(text, "def f(x):\n" + "    # line\n" * 9)
+    assert len(shown) > 2 and {slide.heading for slide in shown} == {"Exercise 1: read"}
+    assert all(slides.lines(slide.text) <= slides.LINES for slide in shown)
+    whole = "\n\n".join(slide.text for slide in shown)
+    assert all(paragraph in whole for paragraph in paragraphs) and "# line" in whole
 
 
 def test_hints_answers_and_set_up_are_left_to_the_lesson():

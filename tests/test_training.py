@@ -1,6 +1,5 @@
 import csv
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from course_lib.models import NETWORKS, Network, load_network
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
 from course_lib.training.__main__ import main
-from course_lib.training.batches import LabBatches, Settings
+from course_lib.training.batches import LabBatches, Labelled, Settings
 from course_lib.training.choices import sweep
 from course_lib.training.classification import (
     Classification,
@@ -31,20 +30,27 @@ from course_lib.training.classification import (
     soften_rebalancing,
 )
 from course_lib.training.loop import History, fit
-from course_lib.training.optim import WeightAverage, autocast, cosine_rate, initialize
+from course_lib.training.optim import (
+    WeightAverage,
+    autocast,
+    constant_rate,
+    cosine_rate,
+    initialize,
+)
 from course_lib.training.regression import Regression, RegressionSettings, start_from_eccv16
-from course_lib.training.runs import build_network, load_run, train_run
+from course_lib.training.runs import build_network, load_arrays, load_run, stages_of, train_run
 
 SETTINGS = ClassificationSettings(
     steps=12, batch_size=8, rate=3e-3, warmup=2, precision="float32", average=0.5
 )
 
 
-def classification(codes, settings=SETTINGS):
+def classification(codes, settings=SETTINGS, validation=None):
     torch.manual_seed(0)
     network = ECCV16(0.05)
     initialize(network)
-    return Classification(network, codes, codes[:8], settings)
+    validation = codes[:8] if validation is None else validation
+    return Classification(network, codes, validation, settings)
 
 
 def same_state(one, other):
@@ -123,26 +129,6 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny_codes, tmp_path):
     assert losses == other_losses
 
 
-def test_an_interrupt_leaves_a_usable_model_and_history(tiny_codes, tmp_path):
-    recipe = classification(tiny_codes)
-    step_once = recipe.train_step
-
-    def interrupted(step):
-        if step == 6:
-            signal.raise_signal(signal.SIGINT)
-        return step_once(step)
-
-    recipe.train_step = interrupted
-    # a process started in the background may have been told to ignore interrupts
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        history = fit(recipe, 12, run_dir=tmp_path, record_every=5, progress=False)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert [row["step"] for row in history.rows] == [5]
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
-
-
 def test_a_checkpoint_of_other_settings_is_refused(tiny_codes, tmp_path):
     fit(classification(tiny_codes), 2, run_dir=tmp_path, progress=False)
     other = classification(tiny_codes, replace(SETTINGS, lam=0.9))
@@ -219,15 +205,49 @@ def test_a_mixture_takes_from_each_array_as_often_as_its_weight_says():
     mixture = list(zip(arrays, (1, 3), strict=True))
     batches = LabBatches(mixture, settings)
     drawn = [(batches(step)[1][:, :, 0, 0] + 128).round().int() for step in range(400)]
-    which = torch.stack([ab[0, 0] for ab in drawn])
-    assert all((ab[:, 0] == ab[0, 0]).all() for ab in drawn)
-    assert 0.7 < which.float().mean() < 0.8
-    for number, codes in enumerate(arrays):
-        epoch = [ab[:, 1] for ab in drawn if ab[0, 0] == number][: len(codes) // 8]
-        assert torch.cat(epoch).sort().values.tolist() == list(range(len(codes)))
+    shown = torch.cat(drawn)
+    assert 0.72 < shown[:, 0].float().mean() < 0.78
+    assert max(len(ab[:, 0].unique()) for ab in drawn) == 2  # a batch is mixed, too
+    for number in (0, 1):
+        # none comes again before all of its array were shown
+        times = shown[shown[:, 0] == number, 1].bincount()
+        assert len(times) == len(arrays[number]) and times.max() - times.min() <= 1
     # a batch follows from its step, whatever was asked for before
     again = LabBatches(mixture, settings)(399)[1]
     assert torch.equal((again[:, :, 0, 0] + 128).round().int(), drawn[399])
+
+
+def test_labels_stay_with_their_pictures():
+    # b tells which picture of its array it is; an array without labels has -1
+    codes = np.zeros((24, 3, 8, 8), np.uint8)
+    codes[:, 2] = np.arange(24)[:, None, None]
+    labels = np.arange(24) * 10
+    mixture = [(Labelled(codes, labels), 1), (codes, 1)]
+    for settings in (Settings(batch_size=8), Settings(batch_size=8, featureless=0.5)):
+        batches = LabBatches(mixture, settings)
+        for step in range(3):
+            ab, (known, arrays) = batches(step)[1], batches.kinds(step)
+            picture = (ab[:, 1, 0, 0] + 128).round().long()
+            blank = ab.abs().amax((1, 2, 3)) == 0
+            assert torch.equal(known, torch.where(blank | (arrays == 1), -1, picture * 10))
+    with pytest.raises(ValueError, match="24 pictures have 23 labels"):
+        LabBatches(Labelled(codes, labels[1:]), settings)
+
+
+def test_featureless_pictures_are_gray_and_take_the_place_of_their_share(tiny_codes):
+    settings = Settings(batch_size=40, featureless=0.25, brightness=0, contrast=0)
+    count = 0
+    for step in range(20):
+        (L, ab), (plain, colours) = (
+            LabBatches(tiny_codes, s)(step) for s in (settings, replace(settings, featureless=0.0))
+        )
+        blank = ab.abs().amax((1, 2, 3)) == 0
+        count += int(blank.sum())
+        assert torch.equal(L[~blank], plain[~blank]) and torch.equal(ab[~blank], colours[~blank])
+        assert L.min() >= 0 and L.max() <= 100
+        # next to nothing happens from one pixel to the next
+        assert L[blank].diff(dim=-1).abs().mean() < 5
+    assert 0.2 < count / 800 < 0.3
 
 
 def test_the_encoding_table_is_the_soft_encoding(tiny_codes):
@@ -292,6 +312,13 @@ def test_the_average_follows_the_weights():
         average.update_parameters(network)
     assert average.network.weight.item() == pytest.approx(3.0, abs=1e-3)
     assert not average.network.weight.requires_grad
+
+
+def test_learning_rate_may_stay_and_fall_at_the_end():
+    rates = [constant_rate(step, 100, 1.0, warmup=10, decay=20) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[10:81] == [1.0] * 71
+    assert rates[90] == pytest.approx(0.5) and rates[100] == 0
+    assert constant_rate(99, 100, 1.0, warmup=0, decay=0) == 1.0
 
 
 def test_learning_rate_warms_up_and_ends_at_zero():
@@ -368,7 +395,8 @@ def test_near_copies_of_held_out_pictures_and_of_each_other_are_passed_over(tmp_
     assert counts == {"kept": 2, "gray": 0, "unreadable": 0, "copies": 2}
     kept = [np.array(Image.fromarray(square(shown[name], 32))) for name in "bc"]
     wanted = np.stack([encode_lab(rgb2lab(picture)).transpose(2, 0, 1) for picture in kept])
-    assert np.array_equal(np.load(tmp_path / "some.npy"), wanted)
+    off = np.abs(np.load(tmp_path / "some.npy").astype(int) - wanted)  # by tables: see fast_lab
+    assert off.max() <= 1 and off.mean() < 0.02
     command = ["prepare", str(pictures), "--size", "32", "--output", str(tmp_path / "b.npy")]
     assert main([*command, "--unlike", str(tmp_path / "held.npy")]) == 0
     assert "2 kept, 0 gray, 0 unreadable, 2 copies" in capsys.readouterr().out
@@ -407,7 +435,7 @@ STAGES = {
     "stages": [
         {"train": "small", "steps": 3, "seed": 0},
         {"train": {"small": 1, "large": 2}, "size": 8, "steps": 4, "rate": 0.01, "seed": 1},
-        {"train": "large", "size": 24, "batch_size": 2, "steps": 2, "seed": 2},
+        {"train": "large", "size": 24, "batch_size": 2, "steps": 2, "seed": 2, "goes_on": True},
     ],
 }
 
@@ -462,6 +490,63 @@ def test_a_stage_starts_from_the_average_with_a_new_optimizer(tiny_codes, tmp_pa
     assert all(torch.equal(one, other) for one, other in pairs)
     assert second.optimizer.state_dict()["state"][0]["step"] == 1
     assert second.network.model3[0].weight.requires_grad
+
+
+def test_a_stage_that_goes_on_keeps_optimizer_head_and_averages(tiny_codes, tmp_path):
+    arrays = {"train": Labelled(tiny_codes, np.arange(len(tiny_codes)) // 10)}
+    first = {"steps": 3, "seed": 0, "label_weight": 1.0, "decay": 0}
+    stages = [first, first | {"goes_on": True, "seed": 1, "rate": 0.0, "warmup": 0}]
+    recipe, _ = train_run(
+        STAGES | {"stages": stages}, arrays, tiny_codes[:4], tmp_path / "both", progress=False
+    )
+    before, _ = train_run(
+        STAGES | {"stages": stages[:1]}, arrays, tiny_codes[:4], tmp_path / "one", progress=False
+    )
+    assert {state["step"].item() for state in recipe.optimizer.state.values()} == {6}
+    assert recipe.average.n_averaged.item() == 6
+    # with a rate of 0 the weights, the head's among them, stay what they were
+    for one, other in ((before.network, recipe.network), (before.head, recipe.head)):
+        pairs = zip(one.parameters(), other.parameters(), strict=True)
+        assert all(torch.equal(mine, others) for mine, others in pairs)
+    assert not same_state(before.average, recipe.average)
+    with pytest.raises(ValueError, match="l1 cannot go on from one by classification"):
+        stages_of(STAGES | {"stages": [{"steps": 1}, {"recipe": "l1", "goes_on": True}]})
+
+
+def test_what_is_on_a_picture_is_learned_beside_its_colours(tiny_codes):
+    labels = np.arange(len(tiny_codes)) // 10
+    mixture = [(Labelled(tiny_codes, labels), 1), (Labelled(tiny_codes, labels), 1)]
+    settings = replace(SETTINGS, steps=40, rate=0.01, label_weight=1.0)
+    recipe = classification(mixture, settings, tiny_codes)
+    history = fit(recipe, 40, record_every=10, progress=False)
+    # told apart among the four of a picture's own array, not among eight
+    label = history.column("label")[1]
+    assert label[0] < 1.5 and label[-1] < label[0] - 0.1
+    row = history.rows[-1]
+    assert row["loss"] == pytest.approx(row["colour"] + row["label"], rel=1e-5)
+    assert not any("head" in key for key in recipe.average.network.state_dict())
+    with pytest.raises(ValueError, match="needs pictures with labels"):
+        classification(tiny_codes, settings)
+
+
+def test_labels_are_prepared_from_folders(folder, tmp_path, capsys):
+    for kind in ("sea", "apples"):
+        (tmp_path / "sorted" / kind).mkdir(parents=True)
+    Image.fromarray(data.coffee()[:64, :64]).save(tmp_path / "sorted" / "sea" / "a.png")
+    Image.fromarray(data.coffee()[:64, :64] // 9 * 0 + 99).save(
+        tmp_path / "sorted/apples/gray.png"
+    )
+    Image.fromarray(data.astronaut()[:64, :64]).save(tmp_path / "sorted" / "apples" / "b.png")
+    output = str(tmp_path / "array.npy")
+    command = ["prepare", str(tmp_path / "sorted"), "--size", "32", "--output", output]
+    assert main([*command, "--labels"]) == 0
+    given = load_arrays([f"some={output}"])["some"]
+    assert given.labels.tolist() == [0, 1] and len(given.codes) == 2
+    labels = tmp_path / "array.labels.npy"
+    for damaged in (b"", labels.read_bytes()[:90], labels.read_bytes()[:-8] + b"\xff" * 8):
+        labels.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"array\.labels\.npy: "):
+            load_arrays([f"some={output}"])
 
 
 def test_configs_that_do_not_fit_are_refused(tiny_codes, tmp_path, capsys):

@@ -241,7 +241,8 @@ show_pictures(
 # cannot show what gray does not.
 #
 # You have now built the whole of `cl.colorize`. From here on we use it: it does these steps, guided,
-# in bands of rows, so that even a very large photograph needs little memory.
+# in bands of rows, so that even a very large photograph needs little memory, and with tables in place
+# of powers (`course_lib.fast_lab`), which may move a value by one of its 256 levels.
 
 # %%
 show_pictures(
@@ -252,7 +253,7 @@ show_pictures(
 
 # %% tags=["assertion"]
 by_hand = cl.lab_to_rgb(np.dstack([L, upsample_ab(ab, small_l, L)]))
-assert np.array_equal(cl.colorize(gray, net), by_hand)
+assert np.abs(cl.colorize(gray, net).astype(int) - by_hand).max() <= 1
 
 # %% [markdown]
 # ## 5. Any size, any file

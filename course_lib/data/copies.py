@@ -1,5 +1,7 @@
 """Pictures that are in two sets: in other sizes and crops, so that their bytes do not tell."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -67,16 +69,48 @@ def near_copies(pictures: Tensor, others: Tensor, *, mirrored: bool = True) -> T
     torch.Tensor
         (N,) bool, of `pictures`.
     """
-    pictures, others = _unit(pictures), _unit(others)
     found = torch.zeros(len(pictures), dtype=torch.bool)
-    for first in range(0, len(pictures), _BLOCK):
-        part = pictures[first : first + _BLOCK]
-        turned = part.view(-1, THUMBNAIL, THUMBNAIL).flip(2).flatten(1)
-        for views in (part, turned) if mirrored else (part,):
-            for other in others.split(_BLOCK):
-                alike = views @ other.T
-                found[first : first + _BLOCK] |= (alike > COPY).any(dim=1)
+    for other in others.split(_BLOCK):
+        for first in range(0, len(pictures), _BLOCK):
+            part = slice(first, first + _BLOCK)
+            found[part] |= _alike(pictures[part], other, mirrored).any(dim=1)
     return found
+
+
+def fresh(pictures: Tensor, known: Sequence[Tensor]) -> list[int]:
+    """Which pictures are near copies of no known one, and of no earlier one among them.
+
+    Parameters
+    ----------
+    pictures : torch.Tensor
+        (N, 256), as `thumbnails` returns them.
+    known : sequence of torch.Tensor
+        (M, 256) each.
+
+    Returns
+    -------
+    list of int
+        Their numbers, ascending.
+    """
+    copies = torch.zeros(len(pictures), dtype=torch.bool)
+    for others in known:
+        copies |= near_copies(pictures, others)
+    alike = _alike(pictures, pictures, mirrored=True)
+    found: list[int] = []
+    for number in torch.nonzero(~copies).flatten().tolist():
+        if not alike[number, found].any():
+            found.append(number)
+    return found
+
+
+def _alike(pictures: Tensor, others: Tensor, mirrored: bool) -> Tensor:
+    """(N, M) bool: which of some thumbnails correlate with which of others as copies do."""
+    pictures, others = _unit(pictures), _unit(others)
+    alike = pictures @ others.T > COPY
+    if mirrored:
+        turned = pictures.view(-1, THUMBNAIL, THUMBNAIL).flip(2).flatten(1)
+        alike |= turned @ others.T > COPY
+    return alike
 
 
 def _unit(thumbnails: Tensor) -> Tensor:

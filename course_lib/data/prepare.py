@@ -3,22 +3,29 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
-from skimage.color import rgb2lab
 from tqdm.auto import tqdm
 
 from course_lib.data.arrays import encode_lab, square
-from course_lib.data.copies import near_copies, thumbnails
-from course_lib.files import whole_file
+from course_lib.data.copies import fresh, thumbnails
+from course_lib.fast_lab import rgb_to_lab
+from course_lib.files import check_room, whole_file
 from course_lib.image import ImageError, load_image
 
 #: A picture whose mean chroma is lower teaches a network only that things are gray.
 GRAY_CHROMA = 3.0
 #: Pictures that are decoded, compared and written at a time.
 _TOGETHER = 256
+#: Bytes that an .npy file begins with.
+_HEADER = 128
+
+
+def labels_of(array: str | os.PathLike) -> Path:
+    """Where the labels of an array's pictures lie, if it has some: beside it."""
+    return Path(array).with_suffix(".labels.npy")
 
 
 def build_array(
@@ -28,6 +35,7 @@ def build_array(
     *,
     min_chroma: float = GRAY_CHROMA,
     unlike: Sequence[np.ndarray] | None = None,
+    labels: Sequence[int] | None = None,
     progress: bool = True,
 ) -> dict[str, int]:
     """Decode photographs once into an .npy file for training.
@@ -47,6 +55,9 @@ def build_array(
         Arrays of pictures of any size, (M, 3, H, W) uint8, that are held out: near copies of
         theirs are left out, and near copies of pictures that were taken already; see
         `copies.near_copies`. An empty sequence looks for the latter alone; None for neither.
+    labels : sequence of int, optional
+        The kind of each picture, from 0. Those of the pictures that are kept are written into the
+        file that `labels_of` names, (N,) int64.
     progress : bool
         Show a progress bar.
 
@@ -59,9 +70,12 @@ def build_array(
     ------
     ValueError
         If no picture is left; nothing is written then.
+    OSError
+        If the disk has no room for all of them; nothing is begun then.
     """
     if not paths:
         raise ValueError("no pictures to decode; check the folder's name")
+    check_room(output, len(paths) * 3 * size**2 + _HEADER)
     counts = {"kept": 0, "gray": 0, "unreadable": 0}
     if unlike is not None:
         counts["copies"] = 0
@@ -72,11 +86,12 @@ def build_array(
             rgb = square(load_image(path), size)
         except ImageError:
             return "unreadable"
-        lab = rgb2lab(rgb)
-        if np.hypot(lab[..., 1], lab[..., 2]).mean() < min_chroma:
+        planes = np.stack(rgb_to_lab(rgb))
+        if np.hypot(*planes[1:]).mean() < min_chroma:
             return "gray"
-        return encode_lab(lab).transpose(2, 0, 1)
+        return encode_lab(planes.transpose(1, 2, 0)).transpose(2, 0, 1)
 
+    kept: list[int] = []
     bar = tqdm(total=len(paths), disable=not progress, unit="picture", mininterval=1)
     # Pillow and NumPy let go of Python's lock while they work: threads use all cores.
     with whole_file(output) as file, ThreadPoolExecutor(os.cpu_count()) as pool, bar:
@@ -84,36 +99,29 @@ def build_array(
         for first in range(0, len(paths), _TOGETHER):
             some = paths[first : first + _TOGETHER]
             decoded = list(pool.map(decode, some))
+            numbers = [first + i for i, one in enumerate(decoded) if not isinstance(one, str)]
             for reason in ("gray", "unreadable"):
                 counts[reason] += sum(one is reason for one in decoded)
             pictures = [one for one in decoded if not isinstance(one, str)]
             if unlike is not None and pictures:
                 small = thumbnails(np.stack(pictures))
-                fresh = _fresh(small, known)
-                counts["copies"] += len(pictures) - len(fresh)
-                pictures = [pictures[i] for i in fresh]
-                known.append(small[fresh])
+                new = fresh(small, known)
+                counts["copies"] += len(pictures) - len(new)
+                pictures, numbers = ([both[i] for i in new] for both in (pictures, numbers))
+                known.append(small[new])
             for picture in pictures:
                 file.write(picture.tobytes())
             counts["kept"] += len(pictures)
+            kept += numbers
             bar.update(len(some))
         if not counts["kept"]:
             raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
         file.seek(0)
         _write_header(file, counts["kept"], size)
+    if labels is not None:
+        with whole_file(labels_of(output)) as file:
+            np.save(file, np.array([labels[number] for number in kept], dtype=np.int64))
     return counts
-
-
-def _fresh(small: torch.Tensor, known: Sequence[torch.Tensor]) -> list[int]:
-    """Numbers of the thumbnails that are near copies of no known one and of no earlier one."""
-    copies = torch.zeros(len(small), dtype=torch.bool)
-    for others in known:
-        copies |= near_copies(small, others)
-    fresh: list[int] = []
-    for number in torch.nonzero(~copies).flatten().tolist():
-        if not near_copies(small[number : number + 1], small[fresh]).any():
-            fresh.append(number)
-    return fresh
 
 
 def _write_header(file: BinaryIO, count: int, size: int) -> None:

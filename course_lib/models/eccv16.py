@@ -73,6 +73,24 @@ class ECCV16(nn.Module):
             centres = torch.from_numpy(np.ascontiguousarray(ab_bins().T)) / AB_NORM
             self.model_out.weight.copy_(centres[:, :, None, None])
 
+    def features(self, L: Tensor) -> Tensor:
+        """What the trunk, blocks 1 to 7, sees in gray pictures.
+
+        Parameters
+        ----------
+        L : torch.Tensor
+            (N, 1, H, W), lightness in 0..100.
+
+        Returns
+        -------
+        torch.Tensor
+            (N, 512 * width, ceil(H / 8), ceil(W / 8)), in the precision of the weights.
+        """
+        check_gray(L)
+        x = ((pad_to_stride(L) - L_CENT) / L_NORM).to(self.model_out.weight.dtype)
+        x = self.model4(self.model3(self.model2(self.model1(x))))
+        return self.model7(self.model6(self.model5(x)))
+
     def logits(self, L: Tensor) -> Tensor:
         """Unnormalized log-probabilities of the 313 bins.
 
@@ -87,10 +105,7 @@ class ECCV16(nn.Module):
             (N, 313, ceil(H / 8) * 2, ceil(W / 8) * 2): a quarter of the padded input's size, in
             the precision of the weights.
         """
-        check_gray(L)
-        x = ((pad_to_stride(L) - L_CENT) / L_NORM).to(self.model_out.weight.dtype)
-        x = self.model4(self.model3(self.model2(self.model1(x))))
-        return self.model8(self.model7(self.model6(self.model5(x))))
+        return self.model8(self.features(L))
 
     def forward(self, L: Tensor) -> Tensor:
         """Colours of a batch of gray pictures.

@@ -34,6 +34,7 @@ from course_lib.image import ImageError, list_images, save_image
 from course_lib.models.weights import WeightsError
 from course_lib.training import runs
 from course_lib.training.choices import compare, sweep_run
+from course_lib.training.loop import History
 from course_lib.training.runs import CONFIGS, RECIPES, load_array, load_arrays, read_config
 
 #: Validation pictures measured during training.
@@ -45,8 +46,15 @@ def _prepare(options: argparse.Namespace) -> None:
     if options.part:
         paths = only_part(paths, options.part)
     unlike = [load_array(path) for path in options.unlike] if options.unlike is not None else None
+    kinds = sorted({path.parent.name for path in paths})
+    labels = [kinds.index(path.parent.name) for path in paths] if options.labels else None
     counts = build_array(
-        paths, options.output, options.size, min_chroma=options.min_chroma, unlike=unlike
+        paths,
+        options.output,
+        options.size,
+        min_chroma=options.min_chroma,
+        unlike=unlike,
+        labels=labels,
     )
     print(f"{options.output}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
 
@@ -73,13 +81,20 @@ def _train(options: argparse.Namespace) -> None:
     else:
         given["trunk"] = getattr(options, "trunk", None)
         _, history = runs.train_run(config, arrays, validation, options.run, **given)
+    _end(history)
     if parallel.rank() == 0:
         print(json.dumps(history.rows[-1] if history.rows else {}))
 
 
+def _end(history: History) -> None:
+    """Let an interrupted training end the command too, so that no script goes on without it."""
+    if history.interrupted:
+        raise KeyboardInterrupt
+
+
 def _finetune(options: argparse.Namespace) -> None:
     config = {"freeze": [], **read_config(options.config)}
-    recipe, _ = runs.train_run(
+    recipe, history = runs.train_run(
         config,
         load_arrays(options.train),
         load_array(options.validation)[:MEASURED],
@@ -88,6 +103,7 @@ def _finetune(options: argparse.Namespace) -> None:
         record_every=options.evaluate_every,
         evaluate_every=options.evaluate_every,
     )
+    _end(history)
     if parallel.rank() == 0:
         start, best = recipe.start[recipe.monitor], recipe.best_value
         print(f"best after {recipe.best_step} steps: {recipe.monitor} {best:.3f}, was {start:.3f}")
@@ -100,7 +116,12 @@ def _choose(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     config = read_config(options.config)
-    changes = [{}, *({name: json.loads(value)} for name, value in options.change)]
+    changes = [{}]
+    for name, value in options.change:
+        try:
+            changes.append({name: json.loads(value)})
+        except ValueError:
+            raise ValueError(f"--change {name}: {value!r} is no value in JSON") from None
     train, validation = load_array(options.train), load_array(options.validation)[:MEASURED]
     rows = compare(config, changes, train, validation, options.count, options.run, options.output)
     print(f"{options.output}: {rows} rows")
@@ -162,6 +183,9 @@ def _parser() -> argparse.ArgumentParser:
         "--part", choices=("train", *PARTS), help="only these, by hash (default: all pictures)"
     )
     prepare.add_argument("--min-chroma", type=float, default=GRAY_CHROMA)
+    prepare.add_argument(
+        "--labels", action="store_true", help="write beside it which folder each picture is from"
+    )
     prepare.add_argument(
         "--unlike",
         type=Path,
@@ -229,9 +253,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with parallel.joined_processes():
             options.run_command(options)
-    except (ImageError, WeightsError, ValueError, OSError) as error:
+    except (ImageError, WeightsError, ValueError, OSError, FloatingPointError) as error:
         print(f"course_lib.training: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("course_lib.training: interrupted; what was written is whole", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -55,10 +55,14 @@ class ClassificationSettings(Settings):
         Rebalancing: how much of the uniform distribution is mixed in, 0..1.
     neighbours : int
         Bins that share a colour in the soft encoding.
+    label_weight : float
+        Weight of an auxiliary loss beside it: the cross entropy of what is on a picture, told
+        from the trunk's mean by a layer that is dropped afterwards. Needs labels.
     """
 
     lam: float = 0.5
     neighbours: int = 10
+    label_weight: float = 0.0
 
 
 @torch.no_grad()
@@ -117,9 +121,17 @@ class Classification(SupervisedRecipe):
         settings: ClassificationSettings,
     ):
         network.model_out.requires_grad_(False)
-        super().__init__(network, codes, validation, settings)
+        arrays, labels, weights = zip(*as_mixture(codes), strict=True)
+        counts = [0 if known is None else int(known.max()) + 1 for known in labels]
+        if settings.label_weight and not any(counts):
+            raise ValueError("label_weight needs pictures with labels; prepare them from folders")
+        head = _label_head(network, sum(counts)) if settings.label_weight else None
+        super().__init__(network, codes, validation, settings, head)
+        #: Of each kind that the head tells apart, the array that it is from, and each array's
+        #: first kind.
+        self._array_of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        self._first = torch.tensor([0, *counts]).cumsum(0)
         self.table = EncodingTable(settings.neighbours)
-        arrays, weights = zip(*as_mixture(codes), strict=True)
         priors = [training_prior(array, self.table) for array in arrays]
         self.prior = np.average(priors, axis=0, weights=weights)
         self.table.to(self.device)
@@ -130,8 +142,34 @@ class Classification(SupervisedRecipe):
         """Rebalanced cross entropy, in nats a pixel; see `SupervisedRecipe`."""
         L = L.contiguous(memory_format=torch.channels_last)
         index, target = self.table(F.avg_pool2d(ab, 4))
-        logits = network.logits(L).float().permute(0, 2, 3, 1).reshape(len(index), -1)
+        features = network.features(L)
+        logits = network.model8(features).float().permute(0, 2, 3, 1).reshape(len(index), -1)
         chosen = F.log_softmax(logits, dim=1).gather(1, index)
         # The nearest bin comes first: the target's arg-max, which sets the pixel's weight.
         weight = self.rarity[index[:, 0]]
-        return {"loss": -(weight * (chosen * target).sum(1)).mean()}
+        colour = -(weight * (chosen * target).sum(1)).mean()
+        if not self.head:
+            return {"loss": colour}
+        label = self._label_loss(self.head(features.mean((2, 3))).float(), step)
+        total = colour + self.settings.label_weight * label
+        return {"loss": total, "colour": colour, "label": label}
+
+    def _label_loss(self, scores: Tensor, step: int) -> Tensor:
+        """Cross entropy among the kinds of a picture's own array, over pictures with a label."""
+        labels, arrays = self.batches.kinds(step)
+        others = self._array_of.to(scores.device)[None] != arrays[:, None]
+        known = labels >= 0
+        kinds = labels + self._first.to(scores.device)[arrays]
+        losses = F.cross_entropy(
+            scores[known].masked_fill(others[known], -1e4), kinds[known], reduction="sum"
+        )
+        return losses / len(labels)
+
+
+def _label_head(network: ECCV16, kinds: int) -> nn.Linear:
+    """A layer from the trunk's channels to scores of kinds, which at first knows nothing."""
+    weight = network.model7[0].weight
+    head = nn.Linear(len(weight), kinds, dtype=weight.dtype)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

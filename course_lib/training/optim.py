@@ -97,22 +97,53 @@ def cosine_rate(step: int, steps: int, rate: float, warmup: int = 0) -> float:
     return rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def cosine_schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LambdaLR:
-    """Let an optimizer's learning rates follow `cosine_rate`.
+def constant_rate(step: int, steps: int, rate: float, warmup: int, decay: int) -> float:
+    """Learning rate of a step: a linear warm-up, constant, then down to 0 along a line.
+
+    Other than with `cosine_rate`, how long the run will be can be decided while it runs.
+
+    Parameters
+    ----------
+    step, steps, rate, warmup
+        As in `cosine_rate`.
+    decay : int
+        Steps at the end in which the rate falls; 0 if it stays.
+
+    Returns
+    -------
+    float
+        In 0..rate.
+
+    References
+    ----------
+    A. Hägele et al., "Scaling laws and compute-optimal training beyond fixed training durations",
+    NeurIPS 2024, arXiv:2405.18392.
+    """
+    if step < warmup:
+        return rate * (step + 1) / warmup
+    return rate * min(1.0, (steps - step) / max(1, decay))
+
+
+def rate_schedule(
+    optimizer: torch.optim.Optimizer, steps: int, warmup: int, decay: int | None = None
+) -> LambdaLR:
+    """Let an optimizer's learning rates follow `cosine_rate`, or with a decay `constant_rate`.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         Each of its groups has its own highest rate.
-    steps, warmup : int
-        As in `cosine_rate`.
+    steps, warmup, decay
+        As in these.
 
     Returns
     -------
     torch.optim.lr_scheduler.LambdaLR
         To be stepped after the optimizer.
     """
-    return LambdaLR(optimizer, lambda step: cosine_rate(step, steps, 1.0, warmup))
+    if decay is None:
+        return LambdaLR(optimizer, lambda step: cosine_rate(step, steps, 1.0, warmup))
+    return LambdaLR(optimizer, lambda step: constant_rate(step, steps, 1.0, warmup, decay))
 
 
 def initialize(network: nn.Module) -> None:

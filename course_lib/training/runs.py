@@ -6,15 +6,19 @@ and for a fine-tuning "freeze" (blocks) and the options of `FineTuning`. "stages
 any, are trained one after the other and say only what is different in them. Each starts from the
 averaged weights of the one before, with an optimizer and an average of its own.
 
+With ``"goes_on": true`` a stage takes over optimizer and averages too, so that the pictures may
+grow without a new start.
+
 Where there are several arrays to train on, "train" names that of a stage, or mixes some of them:
-``{"small": 1, "large": 3}`` takes three of four batches from "large", on average.
+of ``{"small": 1, "large": 3}`` three of four pictures are from "large", on average.
 """
 
 import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +28,17 @@ from torch import nn
 
 from course_lib import parallel
 from course_lib.bins import rebalancing_weights
+from course_lib.data.prepare import labels_of
 from course_lib.data.prior import ab_prior
-from course_lib.files import whole_file
 from course_lib.models import load_network, look_up, save_weights
-from course_lib.training.batches import LabBatches, Pictures, Settings
+from course_lib.training.batches import (
+    LabBatches,
+    Labelled,
+    Pictures,
+    Settings,
+    as_mixture,
+    expect_kind,
+)
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
@@ -35,7 +46,14 @@ from course_lib.training.classification import (
 )
 from course_lib.training.finetune import OPTIONS, FineTuning, freeze
 from course_lib.training.gan import Gan, GanSettings, Reconstruction
-from course_lib.training.loop import History, Recipe, Stage, fit_stages, load_checkpoint
+from course_lib.training.loop import (
+    History,
+    Recipe,
+    Stage,
+    fit_stages,
+    load_checkpoint,
+    load_part,
+)
 from course_lib.training.optim import WeightAverage
 from course_lib.training.regression import Regression, RegressionSettings, start_from_eccv16
 from course_lib.training.supervised import BatchRecipe
@@ -73,26 +91,50 @@ RECIPES: dict[str, RecipeRow] = {
 }
 
 
-def load_array(path: str | os.PathLike) -> np.ndarray:
-    """Map an array of pictures, (N, 3, H, W) uint8, from a file that `build_array` wrote."""
+def _from_npy(path: str | os.PathLike, what: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        codes = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(
-            f"{path}: not an array of pictures ({error}); make it with prepare"
-        ) from None
-    if codes.ndim != 4 or codes.shape[1] != 3 or codes.dtype != np.uint8:
-        raise ValueError(f"{path}: expected (N, 3, H, W) uint8, got {codes.shape} {codes.dtype}")
+        array = np.load(path, mmap_mode=mmap_mode)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # there is no end to what a damaged header makes NumPy raise
+        raise ValueError(f"{path}: not {what} ({error}); make it with prepare") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: several arrays in one file; make one with prepare")
+    return array
+
+
+def load_array(path: str | os.PathLike) -> np.ndarray:
+    """Map an array of pictures, (N, 3, S, S) uint8, from a file that `build_array` wrote."""
+    codes = _from_npy(path, "an array of pictures", "r")
+    if codes.dtype != np.uint8 or codes.ndim != 4 or codes.shape[1:] != (3, *codes.shape[-1:] * 2):
+        raise ValueError(f"{path}: expected (N, 3, S, S) uint8, got {codes.shape} {codes.dtype}")
+    if not codes.size:
+        raise ValueError(f"{path}: holds no pictures; make it with prepare")
     return codes
 
 
-def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays that a command line names: one ``a.npy``, or ``small=a.npy``, ``large=b.npy``."""
+def load_labels(path: str | os.PathLike) -> np.ndarray:
+    """Read the labels of an array's pictures, (N,) int64, from a file that `build_array` wrote."""
+    labels = _from_npy(path, "labels of pictures")
+    if labels.dtype != np.int64 or labels.ndim != 1 or labels.min(initial=0) < 0:
+        raise ValueError(f"{path}: expected (N,) int64 from 0, got {labels.shape} {labels.dtype}")
+    return labels
+
+
+def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray | Labelled]:
+    """The arrays that a command line names: one ``a.npy``, or ``small=a.npy``, ``large=b.npy``.
+
+    Where the labels of an array lie beside it, as `build_array` writes them, they come with it.
+    """
     named = [
         (UNNAMED, text) if "=" not in text or Path(text).exists() else text.split("=", 1)
         for text in given
     ]
-    arrays = {name: load_array(path) for name, path in named}
+    arrays = {}
+    for name, path in named:
+        arrays[name] = load_array(path)
+        if labels_of(path).exists():
+            arrays[name] = Labelled(arrays[name], load_labels(labels_of(path)))
     if len(arrays) < len(named):
         raise ValueError(
             "several arrays need a name each: --train small=a.npy --train large=b.npy"
@@ -118,45 +160,60 @@ def read_config(
     """
     try:
         config = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a config in JSON ({error})") from None
     if not isinstance(config, dict):
         raise ValueError(f"{path}: not a config: expected an object, in braces")
     for key, wanted in (("recipe", recipe), ("model", model)):
         if wanted and config.setdefault(key, wanted) != wanted:
             raise ValueError(f"{path}: is for the {key} {config[key]!r}, not for {wanted!r}")
+    try:
+        stages_of(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return complete(config)
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config with "model" and "recipe": the one that it leaves out follows from the other."""
+    for key in ("model", "recipe"):
+        expect_kind(key, config.get(key), str | None)
     recipe = config.get("recipe")
     if recipe is None:
         fits = [name for name, row in RECIPES.items() if row.model == config.get("model")]
         recipe = fits[0] if fits else "l1"
     if recipe not in RECIPES:
         raise ValueError(f"no recipe called {recipe!r}; use {' or '.join(RECIPES)}")
-    config = {"model": RECIPES[recipe].model, **config, "recipe": recipe}
-    look_up(config["model"])
-    return config
+    model = config.get("model") or RECIPES[recipe].model
+    look_up(model)
+    return {**config, "model": model, "recipe": recipe}
 
 
 def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The stages of a config, at least one, each with all of its settings.
 
     The config of the GAN calls its two stages "reconstruction" and "game". Settings that nobody
-    knows are refused.
+    knows, or that are of another type or out of range, are refused.
     """
     config = complete(config)
     stages = config.pop("stages", [{}])
-    if "game" in config:
-        stages = [config.pop("reconstruction") | {"recipe": "l1"}, config.pop("game")]
+    if isinstance(config.get("game"), dict):
+        stages = [config.pop("reconstruction", {}), config.pop("game")]
+        expect_kind("reconstruction", stages[0], dict)
+        stages[0] = stages[0] | {"recipe": "l1"}
+    expect_kind("stages", stages, list)
+    if not stages:
+        raise ValueError("stages must be at least one")
     config.pop("pictures", None)  # a run's own copy of its config tells how many there were
-    network = {"model", *inspect.signature(look_up(config["model"]).build).parameters}
-    full, known = [config | stage for stage in stages], []
-    for stage in full:
-        settings = (field.name for field in fields(RECIPES[stage["recipe"]].settings))
-        known.append({"recipe", "train", "freeze", *OPTIONS, *settings})
+    built_with = inspect.signature(look_up(config["model"]).build).parameters
+    kinds = OPTIONS | {name: type(given.default) for name, given in built_with.items()}
+    kinds |= {"freeze": list, "goes_on": bool}
+    network, full, known = {"model", *built_with}, [], []
+    for stage in stages:
+        expect_kind("a stage", stage, dict)
+        full.append(config | complete(config | stage) | stage)
+        settings = (field.name for field in fields(RECIPES[full[-1]["recipe"]].settings))
+        known.append({"recipe", "train", "freeze", "goes_on", *OPTIONS, *settings})
     unknown = config.keys() - network.union(*known)
     for stage, names in zip(stages, known, strict=True):
         unknown |= stage.keys() - names
@@ -165,10 +222,24 @@ def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"there are no settings called {', '.join(sorted(unknown))} in a training of "
             f"{config['model']} by {config['recipe']}"
         )
-    return [
-        {key: value for key, value in stage.items() if key in names | network}
-        for stage, names in zip(full, known, strict=True)
-    ]
+    for before, stage in pairwise(full):
+        recipe = RECIPES[stage["recipe"]].recipe
+        can = stage["recipe"] == before["recipe"] and hasattr(recipe, "take_over")
+        if stage.get("goes_on") and not can:
+            raise ValueError(
+                f"a stage by {stage['recipe']} cannot go on from one by {before['recipe']}; "
+                "leave goes_on out"
+            )
+    complete_stages = []
+    for stage, names in zip(full, known, strict=True):
+        for name in stage.keys() & kinds.keys():
+            expect_kind(name, stage[name], kinds[name])
+        for block in stage.get("freeze", ()):
+            expect_kind("a block to freeze", block, str)
+        expect_kind("train", stage.get("train", ""), str | dict)
+        stage = {key: value for key, value in stage.items() if key in names | network}
+        complete_stages.append(asdict(_settings(stage)) | stage)
+    return complete_stages
 
 
 def _settings(stage: Mapping[str, Any]) -> Settings:
@@ -176,7 +247,7 @@ def _settings(stage: Mapping[str, Any]) -> Settings:
     return kind(**{f.name: stage[f.name] for f in fields(kind) if f.name in stage})
 
 
-def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Pictures:
+def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Labelled]) -> Pictures:
     """What a stage is trained on. An array without a name stands for any."""
     if arrays.keys() == {UNNAMED}:
         return arrays[UNNAMED]
@@ -258,7 +329,7 @@ def build_recipe(
 
 def train_run(
     config: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | Labelled],
     validation: np.ndarray,
     run_dir: str | os.PathLike,
     *,
@@ -272,7 +343,7 @@ def train_run(
     ----------
     config : mapping
         See above.
-    arrays : mapping of str to numpy.ndarray
+    arrays : mapping of str to numpy.ndarray or Labelled
         Training pictures, by the names that the config's stages call them; (N, 3, H, W) uint8.
     validation : numpy.ndarray
         (N, 3, H, W) uint8.
@@ -290,28 +361,33 @@ def train_run(
         Of the last stage that it came to.
     history : History
     """
-    config = {"size": min(codes.shape[-1] for codes in arrays.values()), **complete(config)}
+    codes = {name: as_mixture(given)[0][0] for name, given in arrays.items()}
+    config = {"size": min(one.shape[-1] for one in codes.values()), **complete(config)}
     stages = stages_of(config)
     for stage in stages:  # what is wrong with the last one shall not come out after hours
         LabBatches(_pictures(stage, arrays), _settings(stage))
     network = build_network(stages[0], start, trunk)
-    if parallel.rank() == 0:
-        names = ("width", *look_up(config["model"]).settings)
-        built = {name: getattr(network, name) for name in names}
-        pictures = {name: len(codes) for name, codes in arrays.items()}
-        Path(run_dir).mkdir(parents=True, exist_ok=True)
-        with whole_file(Path(run_dir) / "config.json") as file:
-            file.write(json.dumps(config | built | {"pictures": pictures}, indent=2).encode())
+    built = ("width", *look_up(config["model"]).settings)
+    config |= {name: getattr(network, name) for name in built}
+    config["pictures"] = {name: len(one) for name, one in codes.items()}
 
     def plan(stage: dict[str, Any]) -> Stage:
         def build(before: BatchRecipe | None) -> Recipe:
             # without one before it is the first stage, or a checkpoint has all of the weights
-            net = before.average.network.requires_grad_(True) if before else network
-            return build_recipe(stage, net, _pictures(stage, arrays), validation)
+            if before is None:
+                net = network
+            elif stage.get("goes_on"):
+                net = before.network
+            else:
+                net = before.average.network.requires_grad_(True)
+            recipe = build_recipe(stage, net, _pictures(stage, arrays), validation)
+            if before and stage.get("goes_on"):
+                recipe.take_over(before)
+            return recipe
 
         return Stage(stage["steps"], build)
 
-    return fit_stages([plan(stage) for stage in stages], run_dir=run_dir, **options)
+    return fit_stages([plan(stage) for stage in stages], run_dir=run_dir, config=config, **options)
 
 
 def train_gan(
@@ -372,15 +448,19 @@ def load_run(
     story : str
         The stages' steps, pictures and seeds, and the minutes, in words.
     """
-    state = load_checkpoint(Path(run_dir) / "checkpoint.pt")
+    path = Path(run_dir) / "checkpoint.pt"
+    state = load_checkpoint(path)
     stages = stages_of(read_config(Path(run_dir) / "config.json"))[: state["stage"] + 1]
     network, parts = build_network(stages[-1]), state["recipe"]
+    if len(stages) <= state["stage"] or stages[-1]["size"] is None:
+        raise ValueError(f"{Path(run_dir) / 'config.json'}: not the config of {path}")
     if averaged and "best" not in parts:
         average = WeightAverage(network)
-        average.load_state_dict(parts["average"])
+        load_part(average, state, "average", path)
         network = average.network
     else:
-        network.load_state_dict(parts.get("best", parts["network"]))
+        which = next((name for name in ("best", "network") if name in parts), "generator")
+        load_part(network, state, which, path)
     steps = [stage["steps"] for stage in stages[:-1]] + [state["stage_step"]]
     story = ", then ".join(
         f"{count} steps of {stage['batch_size']} pictures, seed {stage['seed']}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from course_lib import parallel
 from course_lib.training.batches import LabBatches, Pictures, Settings
-from course_lib.training.optim import WeightAverage, autocast, cosine_schedule
+from course_lib.training.optim import WeightAverage, autocast, rate_schedule
 
 
 class BatchRecipe(ABC):
@@ -78,7 +78,7 @@ class _Losses(nn.Module):
 
     def __init__(self, recipe: "SupervisedRecipe"):
         super().__init__()
-        self.network = recipe.network
+        self.network, self.head = recipe.network, recipe.head
         self._losses, self._precision = recipe.losses, recipe.precision
 
     def forward(self, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
@@ -95,15 +95,25 @@ class SupervisedRecipe(BatchRecipe):
         Trained in place.
     codes, validation, settings
         As in `BatchRecipe`.
+    head : torch.nn.Module, optional
+        Trained beside the network, and of no use afterwards: for an auxiliary loss.
     """
 
     def __init__(
-        self, network: nn.Module, codes: Pictures, validation: np.ndarray, settings: Settings
+        self,
+        network: nn.Module,
+        codes: Pictures,
+        validation: np.ndarray,
+        settings: Settings,
+        head: nn.Module | None = None,
     ):
         super().__init__(codes, validation, settings)
         self.network = self.prepare(network)
+        self.head = head.to(self.device) if head else None
         self.average = WeightAverage(self.network, settings.average)
         self.parts = {"network": self.network, "average": self.average}
+        if self.head:
+            self.parts["head"] = self.head
         self.set_rates({})
         self._compute = parallel.Distributed(_Losses(self))
 
@@ -123,13 +133,29 @@ class SupervisedRecipe(BatchRecipe):
                 around = [block for block in rates if name.startswith(f"{block}.")]
                 factor = rates[max(around, key=len)] if around else 1.0
                 groups.setdefault(factor, []).append(parameter)
+        if self.head:
+            groups.setdefault(1.0, []).extend(self.head.parameters())
         self.optimizer = torch.optim.AdamW(
             [{"params": group, "lr": factor * s.rate} for factor, group in groups.items()],
             betas=(0.9, 0.99),
             weight_decay=s.weight_decay,
         )
-        self._schedule = cosine_schedule(self.optimizer, s.steps, s.warmup)
+        self._schedule = rate_schedule(self.optimizer, s.steps, s.warmup, s.decay)
         self.parts |= {"optimizer": self.optimizer, "schedule": self._schedule}
+
+    def take_over(self, before: "SupervisedRecipe") -> None:
+        """Go on where a stage of this recipe ended: with its head, its optimizer and its averages.
+
+        The networks are the same one already; learning rate and schedule are this stage's own.
+        """
+        for name in self.parts.keys() & {"head", "average"}:
+            self.parts[name].load_state_dict(before.parts[name].state_dict())
+        self.optimizer.load_state_dict(
+            {
+                "state": before.optimizer.state_dict()["state"],
+                "param_groups": self.optimizer.state_dict()["param_groups"],
+            }
+        )
 
     @abstractmethod
     def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
