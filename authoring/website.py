@@ -149,8 +149,7 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
         else:
             text = with_links((ROOT / page).read_text(encoding="utf-8"), page, where, folder)
             if name == "index.md" and has_try():
-                title, line, rest = text.partition("\n")
-                text = title + line + TRY_OFFER + rest
+                text = text.replace("\n## ", f"{TRY_OFFER}\n## ", 1)
             (folder / name).write_text(text, encoding="utf-8")
     if has_try():
         (folder / "try").mkdir()
