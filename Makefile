@@ -87,10 +87,13 @@ build/npm/installed: Makefile
 	npm install --silent --prefix build/npm onnxruntime-web@1.30.0 axe-core@4.14.1
 	@touch $@
 
-.PHONY: test-browser
-test-browser: $(STAMP) build/npm/installed site slides ## drive lessons, site, slides and hint painter with a real browser
+$(VENV)/installed-browser: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
 		-e '.[fast,browser]'
+	@touch $@
+
+.PHONY: test-browser
+test-browser: $(VENV)/installed-browser build/npm/installed site slides ## drive lessons, site, slides and hint painter with a real browser
 	$(BIN)/python -m pytest tests/test_lessons_browser.py tests/test_painter_browser.py \
 		tests/test_onnx.py
 
@@ -99,7 +102,8 @@ test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install fr
 	$(BIN)/python -m pytest -m environments tests/test_class.py tests/test_offline_kit.py
 
 .PHONY: test
-test: $(STAMP) ## run every test, and say what ran and how long it took
+test: $(STAMP) $(VENV)/installed-browser ## run every test, and say what ran and how long it took
+	@-$(if $(shell command -v npm),$(MAKE) --no-print-directory build/npm/installed)
 	$(BIN)/python tests/run_parts.py $(MAKE) --no-print-directory
 
 # The three targets below make environments of their own; the first time that takes minutes.
@@ -146,8 +150,18 @@ notebooks: $(STAMP) ## build the lessons from authoring/lessons
 		-r authoring/web/requirements.txt -c authoring/web/constraints.txt
 	@touch $@
 
+# What runs networks in a browser comes by npm.
+build/try/index.html: $(VENV)/installed-browser build/npm/installed \
+		$(wildcard course_lib/hint_painter/*.*) $(wildcard data/weights/*.safetensors)
+	$(BIN)/python -m course_lib.hint_painter.page build/try --home ../index.html \
+		--runtime build/npm/node_modules/onnxruntime-web/dist
+
 .PHONY: site
 site: .venv-site/installed ## build the lessons as a web site, in build/site: make site [REPO=owner/name]
+	@if ! command -v npm > /dev/null; then rm -rf build/try; \
+		echo 'The site has no page "Try it": that needs npm (Node.js), and there is none.'; \
+	elif ! $(MAKE) --no-print-directory build/try/index.html; then rm -rf build/try; \
+		echo 'The site has no page "Try it": the error above is why.'; fi
 	.venv-site/bin/python -m authoring.website '$(REPO)'
 
 .PHONY: slides
@@ -195,9 +209,9 @@ fuzz: $(STAMP) ## damage thousands of files and see that nothing breaks; writes 
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 .PHONY: bench
-bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
-	$(BIN)/python -m course_lib.evaluation
-	$(BIN)/python tests/benchmarks/large_photo.py
+bench: $(STAMP) ## measure how fast everything is, as ratios; write tests/benchmarks/README.md anew
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[fast]'
+	$(BIN)/python -m tests.benchmarks.ratios --write
 
 .PHONY: lock
 lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps torch)

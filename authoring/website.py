@@ -5,6 +5,8 @@
 
 Without a name it takes the repository that publish.py wrote down, if it did.
 
+The page "Try it", the hint painter, comes along if `make site` has built it into build/try.
+
 Runs in the environment of web/requirements.txt. Nothing is executed, and nothing is fetched: the
 pages are copied with small changes, which `stage` makes, and Jupyter Book does the rest.
 """
@@ -26,6 +28,23 @@ from authoring.course import ROOT
 SETTINGS = ROOT / "authoring" / "web"
 WORK = course.BUILD / "site-work"
 SITE = course.BUILD / "site"
+#: Where `course_lib.hint_painter.page` has put the page "Try it"; missing where there is no npm.
+TRY = course.BUILD / "try"
+
+#: Stands in for the painter while Jupyter Book builds, so that links to it and the search know it.
+TRY_STUB = """\
+# Try it
+
+Colour a photograph in this browser: choose one of ours or bring your own, click, choose a colour.
+Nothing is uploaded.
+"""
+TRY_OFFER = """
+:::{admonition} Colour a photograph now
+:class: tip
+**[Try it](try/index.md)** in this browser, with one of our photographs or your own: the network
+colours it, and you tell it what it cannot know. Nothing is uploaded, and nothing installed.
+:::
+"""
 
 #: Code in Markdown; or a link or picture that leads neither to the web nor into its own page.
 CODE = r"(?:```.*?```|`[^`]*`)"
@@ -116,6 +135,11 @@ def staged(
     return notebook
 
 
+def has_try() -> bool:
+    """Whether the page "Try it" has been built."""
+    return (TRY / "index.html").is_file()
+
+
 def stage(folder: Path, where: dict[str, str] | None) -> None:
     """Put everything that Jupyter Book needs into a folder."""
     for page, name in pages().items():
@@ -123,8 +147,13 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
             notebook = course.read(Path(name).stem)
             nbformat.write(staged(notebook, page, where, folder), folder / name)
         else:
-            text = (ROOT / page).read_text(encoding="utf-8")
-            (folder / name).write_text(with_links(text, page, where, folder), encoding="utf-8")
+            text = with_links((ROOT / page).read_text(encoding="utf-8"), page, where, folder)
+            if name == "index.md" and has_try():
+                text = text.replace("\n## ", f"{TRY_OFFER}\n## ", 1)
+            (folder / name).write_text(text, encoding="utf-8")
+    if has_try():
+        (folder / "try").mkdir()
+        (folder / "try" / "index.md").write_text(TRY_STUB, encoding="utf-8")
     static = folder / "_static"
     static.mkdir()
     shutil.copy(SETTINGS / "style.css", static)
@@ -145,10 +174,12 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
 def contents() -> dict:
     """The table of contents as Jupyter Book takes it, the lessons by their names."""
     lessons = [{"file": f"{file}.ipynb", "title": name} for file, name in course.names().items()]
+    painter = {"caption": "At once", "chapters": [{"file": "try/index.md", "title": "Try it"}]}
     return {
         "format": "jb-book",
         "root": "index.md",
         "parts": [
+            *([painter] if has_try() else []),
             {"caption": "Lessons", "chapters": [{"file": "lessons.md"}, *lessons]},
             {
                 "caption": "Help and reference",
@@ -189,6 +220,8 @@ def main() -> None:
         sys.exit(done.stdout)
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.move(WORK / "_build" / "html", SITE)
+    if has_try():
+        shutil.copytree(TRY, SITE / "try", dirs_exist_ok=True)
     shutil.rmtree(WORK)
     print(f"open {(SITE / 'index.html').relative_to(ROOT)}")
 

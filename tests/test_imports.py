@@ -10,8 +10,8 @@ import course_lib
 
 ROOT = Path(course_lib.__file__).parent
 FLOORS = (
-    {"image", "samples", "tiff", "mended", "exif", "files", "device", "parallel"}
-    | {"lab", "fast_lab", "bins", "metrics"},
+    {"image", "samples", "tiff", "mended", "exif", "files", "device", "console"}
+    | {"lab", "fast_lab", "bins", "metrics", "parallel"},
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},

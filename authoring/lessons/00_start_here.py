@@ -76,6 +76,22 @@ print(gray.shape, gray.dtype)
 # This photograph never had any colour, so nobody can say whether the guess is *right*. It may look
 # plausible, and that is a different thing. We come back to the difference in every lesson.
 #
+# ### Play
+#
+# If you know better than the network, tell it. Below is another network and the same jetty: **click on
+# the photograph and choose a colour**, and it colours the rest accordingly. Drag your dot, add another,
+# see where the colours run. *Reset* begins again, and nothing can break. (With the keyboard: Tab to the
+# photograph, arrow keys, Enter, 1 to 5.)
+
+# %% tags=["nbval-ignore-output"]
+painter = cl.HintPainter(gray, hints=[(150, 300, (225, 150, 110))])
+painter
+
+# %% [markdown]
+# Before the cell has run, or where nothing can run, as on GitHub, you see one hint and what it does.
+# For a photograph of your own: `cl.HintPainter("my-photo.jpg")`, with its path. How such a network
+# listens is what lesson 04 takes apart.
+#
 # A picture is an array: rows, columns, and three values from 0 to 255 for red, green and blue. In a
 # gray picture the three are equal.
 #
@@ -249,7 +265,7 @@ print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
 # | [01 The problem](01_the_problem.ipynb) | why one gray picture has many colourings; baselines; how to judge | 90 |
 # | [02 Lab colour spaces](02_lab_color_spaces.ipynb) | from pixels to light to Lab; the 313 colours | 90 |
 # | [03 ECCV16](03_eccv16.ipynb) | colour as classes: encoding, rebalancing, the network, a small training | 85 |
-# | [04 SIGGRAPH17](04_siggraph17.ipynb) | shortcuts, and a network that listens to hints | 85 |
+# | [04 SIGGRAPH17](04_siggraph17.ipynb) | shortcuts, and a network that listens to hints: paint them | 100 |
 # | [05 Inference](05_inference.ipynb) | any photograph, whole folders, filters, measures, failures | 75 |
 # | [06 A small GAN training run](06_gan_training.ipynb) | generator against discriminator: the game, its curves, its failures | 85 |
 # | [07 Transfer learning](07_transfer_learning.ipynb) | a trained network learns a new domain, and forgets | 100 |

@@ -538,7 +538,9 @@ export function createPainter(root, colourer, options = {}) {
     if (!place) {
       where.textContent = canHint === false
         ? `${colourer.name} colours by itself and takes no hints. SIGGRAPH17 listens to them.`
-        : "Click on the photograph, or move over it with the arrow keys and press Enter. Drag a hint to move it; Delete or a right click removes it.";
+        : matchMedia("(pointer: coarse)").matches
+          ? "Tap something in the photograph and choose its colour. Drag a hint to move it; tap it to change or remove it."
+          : "Click something in the photograph and choose its colour, or move over it with the arrow keys and press Enter. Drag a hint to move it; Delete or a right click removes it.";
       return;
     }
     where.textContent = `Row ${Math.round(place.row)}, column ${Math.round(place.column)}, lightness ${Math.round(lightnessAt(place.row, place.column))}`;

@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from PIL import Image
@@ -42,7 +43,9 @@ PHOTOS = (
 )
 
 
-def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
+def build_page(
+    folder: str | os.PathLike, runtime: str | os.PathLike, home: str | None = None
+) -> Path:
     """Write the page "Try it" and its files.
 
     Parameters
@@ -51,6 +54,8 @@ def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
         Where to; made if it is not there. Gets ``index.html`` and a folder ``files``.
     runtime : path
         The folder ``dist`` of the npm package onnxruntime-web.
+    home : str, optional
+        Address, as seen from the page, of the site that it belongs to: it gets a link there.
 
     Returns
     -------
@@ -81,11 +86,13 @@ def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
         _pack(files, picture.path.stem, picture.path.read_bytes())
     networks = [_network(files, name) for name in _offered()]
     content = {"networks": networks, "photos": [_photo(picture) for picture in pictures]}
+    back = f'<p class="quiet"><a href="{escape(home)}">← The course</a></p>' if home else ""
     page = (_FOLDER / "page.html").read_text(encoding="utf-8")
     for mark, text in {
         "/* STYLE */": (_FOLDER / "hint_painter.css").read_text(encoding="utf-8"),
         "/* CODE */": _code(),
         "/* CONTENT */": json.dumps(content).replace("</", "<\\/"),
+        "<!-- HOME -->": back,
     }.items():
         page = page.replace(mark, text)
     with whole_file(folder / "index.html") as file:
@@ -148,8 +155,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", help="where to write it")
     parser.add_argument("--runtime", required=True, help="onnxruntime-web's folder dist")
+    parser.add_argument("--home", help="address of the site that it belongs to")
     options = parser.parse_args(arguments)
-    print(build_page(options.folder, options.runtime))
+    print(build_page(options.folder, options.runtime, options.home))
 
 
 if __name__ == "__main__":
