@@ -15,7 +15,7 @@ FLOORS = (
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},
-    {"plotting", "checks", "environment", "cli"},
+    {"plotting", "sliders", "checks", "environment", "cli"},
 )
 
 
