@@ -1113,8 +1113,8 @@ show_pictures(
     + new,
     [f"{w}, {k}" for w in ("gray", *networks, "truth") for k in ["learned"] * 3 + ["new"] * 3],
     "Six photographs in gray, from the small network, from the course's, and in truth. The small one "
-    "has the three that it learned nearly right; of the three new ones the course's has skies, grass "
-    "and leaves in believable colours where the small one has stains.",
+    "has hit on something of the colours that it learned; on the three new ones the course's has "
+    "colours that belong to things where the small one has stains.",
     columns=6,
     width=10,
 )
@@ -1132,7 +1132,7 @@ assert np.mean([ab_error(rgb, tiny) for rgb in known]) < 0.7 * np.mean([*map(gra
 assert np.mean(by_net) < np.mean(by_tiny)
 
 # %% [markdown]
-# Left, what was learned by heart; right, what the same code makes of photographs that it never saw.
+# On the left what your network was learning by heart, on the right photographs that neither has seen.
 # After half a minute on 104 of them it does not know a sky from a petal. After hours on many thousands it
 # does, if not always. You wrote what makes the difference possible; the photographs make the
 # difference. Always measure on photographs that were held out: the training curve alone would have

@@ -203,8 +203,8 @@ def colour_folder(function):
     expect(
         made == ["b.png", "c.png", "e.png"],
         "of a.jpg (bad), b.jpg, c.png, d.png (bad) and e.jpg the results should be b.png, c.png "
-        f"and e.png; yours are {', '.join(made) or 'none'}. Go on after a bad file, and name a result "
-        "by the stem and .png.",
+        f"and e.png; yours are {', '.join(made) or 'none'}. Go on after a bad file, and name a "
+        "result by the stem and .png.",
     )
     expect(
         isinstance(failed, list | tuple),
