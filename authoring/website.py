@@ -36,9 +36,11 @@ def pages() -> dict[str, str]:
     """Files of the repository that are pages of the site, and their names there."""
     lessons = [source.stem for source in course.lessons()]
     return {
-        "notebooks/README.md": "index.md",
+        "authoring/web/index.md": "index.md",
+        "notebooks/README.md": "lessons.md",
         **{f"notebooks/{name}.ipynb": f"{name}.ipynb" for name in lessons},
-        "notebooks/common_errors.md": "common_errors.md",
+        **{f"notebooks/{page.name}": page.name for page in course.help_pages()},
+        "TEACHING.md": "teaching.md",
         "data/README.md": "data.md",
     }
 
@@ -95,7 +97,7 @@ def with_links(text: str, page: str, where: dict[str, str] | None, pictures: Pat
 def staged(
     notebook: NotebookNode, page: str, where: dict[str, str] | None, pictures: Path
 ) -> NotebookNode:
-    """A lesson as Jupyter Book takes it: side matters folded or left out.
+    """A lesson as Jupyter Book takes it: side matters left out, links as the site needs them.
 
     Parameters are those of `with_links`, but for the notebook, which is changed.
     """
@@ -108,10 +110,6 @@ def staged(
             continue
         if cell.cell_type == "markdown":
             cell.source = with_links(cell.source, page, where, pictures)
-            cells.append(cell)
-            continue
-        if "assertion" in tags:
-            cell.metadata["tags"] = [*tags, "hide-input"]
         cells.append(cell)
     notebook.cells = cells
     notebook.metadata.pop(course.RECORD, None)
@@ -151,10 +149,14 @@ def contents() -> dict:
         "format": "jb-book",
         "root": "index.md",
         "parts": [
-            {"caption": "Lessons", "chapters": lessons},
+            {"caption": "Lessons", "chapters": [{"file": "lessons.md"}, *lessons]},
             {
                 "caption": "Help and reference",
-                "chapters": [{"file": "common_errors.md"}, {"file": "data.md"}],
+                "chapters": [
+                    *({"file": page.name} for page in course.help_pages()),
+                    {"file": "teaching.md"},
+                    {"file": "data.md"},
+                ],
             },
         ],
     }

@@ -1,20 +1,26 @@
 """The command line: ``colorize photo.jpg folder/ --output out/``."""
 
 import argparse
+import os
 import sys
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib import __version__, parallel
 from course_lib.device import pick_device
-from course_lib.image import SUFFIXES, ImageError, list_images, load_image, save_image
-from course_lib.inference import colorize
+from course_lib.image import SUFFIXES, Found, ImageError, load_image, save_image, search_folder
+from course_lib.inference import ENGINES, colorize
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
 from course_lib.models import NETWORKS, WeightsError, load_network, shipped_weights
+from course_lib.models.loading import SIZES
+from course_lib.results import Places, made_from, notes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -23,8 +29,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Colour gray photographs. Their lightness, and so every detail, stays.",
         epilog="Exit status: 0 all done, 1 some pictures failed, 2 wrong use.",
     )
-    parser.add_argument("inputs", nargs="+", type=Path, help="pictures, and folders of pictures")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument("inputs", nargs="+", type=_path, help="pictures, and folders of pictures")
+    parser.add_argument("--output", type=_path, required=True, help="folder for the results")
     networks = "; ".join(f"{name}: {row.description}" for name, row in NETWORKS.items())
     parser.add_argument(
         "--model",
@@ -39,10 +45,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--size",
-        type=_number(int, 8, 2048),
+        type=_number(int, *SIZES),
         help="pixels of the shorter side at the network (default: what it was trained for)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="what computes the network: torch, in float32; bfloat16, in half the bits; auto: "
+        "bfloat16 where the processor has units for it; onnx: ONNX Runtime (default: auto)",
+    )
     parser.add_argument(
         "--saturation",
         type=_number(float, 0, 10),
@@ -64,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _path(text: str) -> Path:
+    if not text:  # which would mean the working directory
+        raise argparse.ArgumentTypeError("expected a path, got an empty text")
+    return Path(text)
+
+
 def _number(kind: type, low: float, high: float):
     def parse(text: str):
         try:
@@ -77,34 +96,49 @@ def _number(kind: type, low: float, high: float):
     return parse
 
 
-def _tasks(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Each picture with the path, without ending, that its result has below the output folder."""
+def _search(inputs: Sequence[Path], output: Path) -> tuple[list[tuple[Path, Path]], Found]:
+    """Each picture with its place below its input folder; and what was passed over.
+
+    Results of earlier calls are no pictures to colour, wherever they lie.
+    """
+    tasks, all_ = [], Found()
     for item in inputs:
-        if item.is_dir():
-            found = list_images(item)
-            if not found:
-                raise ImageError(f"{item}: no pictures in this folder ({', '.join(SUFFIXES)})")
-            yield from ((path, path.relative_to(item)) for path in found)
-        else:
-            yield item, Path(item.name)
+        try:
+            is_folder = item.is_dir()
+        except OSError:  # a name that no disk takes: reading it will say so
+            is_folder = False
+        found = search_folder(item) if is_folder else Found([item])
+        all_.unreadable += found.unreadable
+        all_.others += found.others
+        # results lie below --output, if that is not where the photographs are
+        own = is_folder and not _is_below(item, output)
+        photos = [
+            path
+            for path in found.pictures
+            if not (own and _is_below(path, output)) and made_from(path) is None
+        ]
+        all_.others["results of earlier calls"] += len(found.pictures) - len(photos)
+        if is_folder and not found.pictures and not found.unreadable:
+            all_.unreadable.append(f"{item}: no pictures in this folder ({', '.join(SUFFIXES)})")
+        tasks += [
+            (path, path.relative_to(item) if is_folder else Path(path.name)) for path in photos
+        ]
+    return tasks, all_
 
 
-def _result_path(output: Path, place: Path, model: str, taken: set[Path]) -> Path:
-    """Where a result goes: always a JPEG or PNG; two inputs never share one name."""
-    suffix = ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
-    path = output / place.parent / f"{place.stem}-{model}{suffix}"
-    if path in taken:  # photo.png beside photo.tif
-        path = path.with_name(f"{place.stem}-{place.suffix[1:].lower()}-{model}{suffix}")
-    number = 2
-    while path in taken:  # one/photo.jpg beside two/photo.jpg
-        path = output / place.parent / f"{place.stem}-{number}-{model}{suffix}"
-        number += 1
-    taken.add(path)
-    return path
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder's own or lies in it, by whatever way they are written."""
+    real = Path(os.path.realpath(path))
+    return Path(os.path.realpath(folder)) in (real, *real.parents)
+
+
+def _passed_over(found: Found) -> str:
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted((+found.others).items()))
+    return f"passed over: {counts}" if counts else ""
 
 
 def _render(rgb: np.ndarray, net: nn.Module, options: argparse.Namespace) -> np.ndarray:
-    out = colorize(rgb, net, size=options.size)
+    out = colorize(rgb, net, size=options.size, engine=options.engine)
     if options.saturation != 1:
         out = set_saturation(out, options.saturation)
     if options.temperature != NEUTRAL_KELVIN:
@@ -121,13 +155,37 @@ def _make(folder: Path) -> None:
 
 def _one(
     source: Path, targets: dict[str, Path], nets: dict[str, nn.Module], options: argparse.Namespace
-) -> int:
-    """Colour one picture with every network that has something to do; return how many."""
-    rgb = load_image(source)
-    for name, target in targets.items():
-        _make(target.parent)
-        save_image(target, _render(rgb, nets[name], options))
-    return len(targets)
+) -> tuple[int, int, str | None]:
+    """Colour one picture with every network that has something to do.
+
+    Returns how many results were made, how many were there already, and what went wrong.
+    """
+    done = kept = 0
+    problem = None
+    try:
+        if not options.overwrite:
+            wanted = {name: target for name, target in targets.items() if not target.exists()}
+            kept, targets = len(targets) - len(wanted), wanted
+        if targets:
+            rgb, exif = load_image(source), notes(source)
+        for name, target in targets.items():
+            _make(target.parent)
+            save_image(target, _render(rgb, nets[name], options), exif=exif)
+            done += 1
+    except ImageError as error:
+        problem = str(error)
+    except (OSError, ValueError) as error:
+        problem = f"{source}: {getattr(error, 'strerror', None) or error}"
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has no one exception for it: on the CPU it is a plain RuntimeError.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        problem = f"{source}: not enough memory; try a smaller --size or photo"
+    return done, kept, problem
+
+
+def _complain(line: object) -> None:
+    tqdm.write(f"colorize: {line}", file=sys.stderr)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -139,43 +197,41 @@ def _run(options: argparse.Namespace) -> int:
         if options.weights not in ("course", "official"):
             raise ValueError("--weights FILE holds one network; name it with --model")
         names = list(shipped_weights())
-    tasks = list(_tasks(options.inputs))
+    tasks, found = _search(options.inputs, options.output)
+    if not tasks and found.unreadable:
+        raise ImageError("; ".join(found.unreadable))
     nets = {name: load_network(name, options.weights).to(device) for name in names}
     _make(options.output)
 
     done = failed = kept = 0
-    taken: set[Path] = set()
+    if parallel.rank() == 0:
+        for line in found.unreadable:
+            failed += 1
+            _complain(line)
+    places = Places(options.output, [source for source, _ in tasks])
     jobs = [
-        (source, {name: _result_path(options.output, place, name, taken) for name in names})
-        for source, place in tasks
+        (source, {name: places(source, place, name) for name in names}) for source, place in tasks
     ]
     jobs = jobs[parallel.share_of_files(len(jobs))]
-    bar = tqdm(jobs, disable=options.quiet or len(jobs) < 2, unit="photo")
-    for source, targets in bar:
-        if not options.overwrite:
-            existing = [name for name, target in targets.items() if target.exists()]
-            kept += len(existing)
-            targets = {k: v for k, v in targets.items() if k not in existing}
-        if not targets:
-            continue
-        try:
-            done += _one(source, targets, nets, options)
-        except ImageError as error:
-            failed += 1
-            tqdm.write(f"colorize: {error}", file=sys.stderr)
-        except (MemoryError, RuntimeError) as error:
-            # PyTorch has no one exception for it: on the CPU it is a plain RuntimeError.
-            if not isinstance(error, MemoryError) and "memory" not in str(error):
-                raise
-            failed += 1
-            tqdm.write(
-                f"colorize: {source}: not enough memory; try a smaller --size or photo",
-                file=sys.stderr,
-            )
+    with (
+        # While one photograph is read or written, another is computed. Each thread has a single
+        # one in memory. Each computes with all cores, as for a single one: so its bytes are those.
+        ThreadPoolExecutor(torch.get_num_threads()) as pool,
+        tqdm(total=len(jobs), disable=options.quiet or len(jobs) < 2, unit="photo") as bar,
+        warnings.catch_warnings(),  # load_image's own would be mixed up between threads
+    ):
+        for made, present, problem in pool.map(lambda job: _one(*job, nets, options), jobs):
+            bar.update()
+            done, kept = done + made, kept + present
+            if problem is not None:
+                failed += 1
+                _complain(problem)
     done, kept, failed = map(int, parallel.total_over_processes([done, kept, failed]))
     if not options.quiet and parallel.rank() == 0:
         kept_note = f", {kept} already there (--overwrite replaces them)" if kept else ""
         print(f"{done} written to {options.output}{kept_note}, {failed} failed")
+        if passed := _passed_over(found):
+            print(passed)
     return 1 if failed else 0
 
 
@@ -193,12 +249,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 all done, 1 some pictures failed, 2 wrong use (also raised as
         SystemExit by argparse).
     """
+    for stream in (sys.stdout, sys.stderr):
+        # a console that lacks a letter of a file's name must not end the work
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         with parallel.joined_processes():
             return _run(options)
-    except (ImageError, WeightsError, ValueError) as error:
+    except (ImageError, WeightsError, ValueError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

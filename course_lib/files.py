@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 # pooch and requests are imported where they are used: most who import this never download.
@@ -276,9 +277,13 @@ class _NoShortcut(io.BufferedRandom):
         raise io.UnsupportedOperation("fileno")
 
 
+_asking = Lock()
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _asking:  # it can only be asked by setting it: another thread would take 0 for the answer
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

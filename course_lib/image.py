@@ -4,8 +4,10 @@ import io
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -50,6 +52,11 @@ def _formats() -> list[str]:
         pillow_heif.register_heif_opener()
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def open_picture(source: str | os.PathLike | BinaryIO) -> Image.Image:
+    """A picture as Pillow has it, not decoded yet, if it is of one of `FORMATS`."""
+    return Image.open(source, formats=_formats())
 
 
 def _name(source: object) -> str:
@@ -310,7 +317,7 @@ def _read(file: BinaryIO, name: str, max_pixels: int, profile: bytes | None = No
     start = file.read(12)
     file.seek(0)
     try:
-        picture = Image.open(file, formats=_formats())
+        picture = open_picture(file)
     except Image.DecompressionBombError:
         # Pillow has a limit of its own, which counts where max_pixels is larger.
         limit = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
@@ -415,6 +422,74 @@ def save_image(
         raise ImageError(f"{path}: cannot be written ({reason})") from None
 
 
+@dataclass
+class Found:
+    """What is in a folder and the folders below it.
+
+    Attributes
+    ----------
+    pictures : list of pathlib.Path
+        Files whose ending is one of `SUFFIXES`, in any case, sorted.
+    unreadable : list of str
+        What could not be looked at though it may be a picture or hold some: a line each, with the
+        path and the reason.
+    others : collections.Counter of str
+        How many other files there are, by their endings; and what is hidden, as "hidden", or not
+        followed, as "links to folders".
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+def search_folder(folder: str | os.PathLike) -> Found:
+    """Look for pictures in a folder and the folders below it, and note what is passed over.
+
+    Parameters
+    ----------
+    folder : path
+        Hidden files and folders (whose names start with a dot) are passed over.
+
+    Raises
+    ------
+    ImageError
+        If there is no such folder.
+    """
+    folder, found = Path(folder), Found()
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: no such folder")
+
+    def report(error: OSError) -> None:
+        found.unreadable.append(f"{error.filename}: cannot be read ({error.strerror or error})")
+
+    for where, folders, files in os.walk(folder, onerror=report):
+        for names in (folders, files):
+            shown = [name for name in names if not name.startswith(".")]
+            found.others["hidden"] += len(names) - len(shown)
+            names[:] = shown
+        found.others["links to folders"] += sum(
+            (Path(where) / name).is_symlink() for name in folders
+        )
+        for name in files:
+            path = Path(where) / name
+            if path.suffix.lower() not in SUFFIXES:
+                found.others[path.suffix.lower() or "no ending"] += 1
+                continue
+            try:
+                if path.is_file():
+                    found.pictures.append(path)
+                elif path.is_symlink() and not path.exists():
+                    found.unreadable.append(f"{path}: a link to what is not there")
+                else:
+                    found.unreadable.append(f"{path}: a device or a pipe, not a file")
+            except OSError as error:
+                report(error)
+    found.pictures.sort()
+    found.others = +found.others  # without what there are none of
+    return found
+
+
 def list_images(folder: str | os.PathLike) -> list[Path]:
     """Picture files in a folder and the folders below it, sorted by path.
 
@@ -427,14 +502,13 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     -------
     list of pathlib.Path
         Files whose ending is one of `SUFFIXES`, in any case; may be empty.
+
+    Warns
+    -----
+    UserWarning
+        If a file or a folder could not be looked at.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ImageError(f"{folder}: no such folder")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = search_folder(folder)
+    for line in found.unreadable:
+        warnings.warn(line, stacklevel=2)
+    return found.pictures

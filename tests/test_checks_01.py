@@ -148,7 +148,7 @@ WRONG["convolve"] = [
     (lambda p, w, b=0.0: slid(p, w, -b), "plus the bias"),
     (lambda p, w, b=0.0: slid(p, w, b)[:-1], "expected shape"),
     (padded, "own shape"),
-    (added_to, "changes what it is given"),
+    (added_to, "changes its argument"),
     (lambda p, w, b=0.0: None, "return"),
 ]
 

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 
@@ -14,6 +15,7 @@ import course_lib as cl
 from course_lib.cli import main
 from course_lib.models import ECCV16, SIGGRAPH17
 from course_lib.models.weights import save_weights
+from course_lib.results import result_name
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,19 @@ def test_a_folder_is_done_to_the_end_though_one_file_is_bad(weights, colour, tmp
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")
     )
     assert written == ["coffee-eccv16.jpg", "deep/gray-eccv16.png"]
+
+
+def test_a_folder_gives_byte_for_byte_what_its_photos_give_alone(weights, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(data.coffee()[number :: 5 + number]).save(folder / f"{number}.png")
+    assert run(weights, folder, "--output", tmp_path / "all") == 0
+    for path in folder.iterdir():
+        assert run(weights, path, "--output", tmp_path / "alone") == 0
+    written = {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()}
+    assert len(written) == 6
+    assert written == {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
 
 
 def test_existing_results_stay_unless_asked(weights, colour, tmp_path, capsys):
@@ -250,3 +265,251 @@ def test_the_module_runs_as_a_program_without_a_traceback(tmp_path):
     )
     assert done.returncode == 1
     assert done.stderr.strip() == "colorize: empty.jpg: the file is empty"
+
+
+def results(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*-eccv16*.*"))
+
+
+def picture(path, step=8, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(data.coffee()[::step, ::step]).save(path, **options)
+    return path
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("photo", "result"),
+    [
+        ("a.jpg", "a-eccv16.jpg"),
+        ("a.png", "a-eccv16.png"),
+        ("a.jpeg", "a.jpeg-eccv16.jpg"),
+        ("a.JPG", "a.JPG-eccv16.jpg"),
+        ("a.bmp", "a.bmp-eccv16.png"),
+        ("a.bmp.png", "a.bmp.png-eccv16.png"),
+        ("a.b.png", "a.b-eccv16.png"),
+        ("a", "a-eccv16.png"),
+    ],
+)
+def test_a_result_is_named_after_its_photograph_alone(photo, result):
+    assert result_name(photo, "eccv16") == result
+
+
+def test_no_two_names_of_a_folder_share_a_result_even_where_case_does_not_count():
+    stems = ("a", "a-bmp", "a.bmp", "a.bmp-eccv16", "a-eccv16", "b.tif", "b")
+    endings = (".jpg", ".JPG", ".png", ".Png", ".bmp", ".tif", ".tiff", ".jpeg", ".jfif", ".webp")
+    photos = [stem + ending for stem in stems for ending in endings]
+    names = [result_name(photo, "eccv16") for photo in photos]
+    assert len(set(names)) == len(photos)
+    assert result_name("IMG_1.JPG", "eccv16").lower() != result_name("img_1.jpg", "eccv16")
+
+
+def test_long_names_are_shortened_and_stay_apart():
+    photos = [letter * 80 + end for letter in "写真" for end in (".jpg", "1.jpg", ".tiff")]
+    names = {result_name(photo, "eccv16") for photo in photos}
+    assert len(names) == len(photos) and max(len(name.encode()) for name in names) <= 255
+    assert all(name.endswith(("-eccv16.jpg", "-eccv16.png")) for name in names)
+
+
+def test_a_picture_that_comes_later_is_coloured_too(weights, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    picture(folder / "a.png")
+    assert run(weights, folder, "--output", out) == 0
+    before = (out / "a-eccv16.png").read_bytes()
+    picture(folder / "a.bmp", 10)
+    picture(folder / "A.PNG", 12)
+    assert run(weights, folder, "--output", out) == 0
+    assert "2 written" in capsys.readouterr().out
+    assert (out / "a-eccv16.png").read_bytes() == before and len(results(out)) == 3
+
+
+def test_another_photograph_of_the_same_name_is_not_already_there(weights, tmp_path, capsys):
+    out = tmp_path / "out"
+    for step, name in enumerate(("one", "two", "three"), 8):
+        picture(tmp_path / name / "photo.jpg", step)
+        assert run(weights, tmp_path / name / "photo.jpg", "--output", out, "--overwrite") == 0
+    assert len(results(out)) == 3
+    capsys.readouterr()
+    for name in ("one", "two", "three"):
+        assert run(weights, tmp_path / name, "--output", out) == 0
+        assert "1 already there" in capsys.readouterr().out
+    assert len(results(out)) == 3
+
+
+def test_names_that_differ_in_case_alone_get_results_that_do_not(weights, tmp_path):
+    for step, name in enumerate(("photo.jpg", "Photo.jpg"), 8):
+        picture(tmp_path / "in" / name, step)
+    if len(list((tmp_path / "in").iterdir())) < 2:
+        pytest.skip("this disk does not heed case")
+    assert run(weights, tmp_path / "in", "--output", tmp_path / "out") == 0
+    assert len({name.lower() for name in results(tmp_path / "out")}) == 2
+
+
+# Results are never inputs
+
+
+@pytest.mark.parametrize("place", [".", "out", "deep/out"])
+def test_results_are_not_coloured_again(weights, tmp_path, capsys, place):
+    folder = tmp_path / "in"
+    picture(folder / "a.jpg")
+    picture(folder / "deep" / "b.png")
+    for flags in ([], [], ["--overwrite"]):
+        assert run(weights, folder, "--output", folder / place, *flags) == 0
+        assert len(results(folder)) == 2
+    assert run(weights, folder, "--output", folder / "another") == 0
+    assert len(results(folder)) == 4
+    assert "results of earlier calls" in capsys.readouterr().out
+
+
+def test_results_that_a_shell_names_are_not_coloured_again(weights, tmp_path):
+    picture(tmp_path / "a.jpg")
+    for _ in range(3):
+        assert run(weights, *tmp_path.glob("*.jpg"), "--output", tmp_path) == 0
+    assert results(tmp_path) == ["a-eccv16.jpg"]
+
+
+def test_overwriting_never_destroys_a_photograph(weights, tmp_path):
+    picture(tmp_path / "a.jpg")
+    original = picture(tmp_path / "a-eccv16.jpg", 10)
+    before = original.read_bytes()
+    for _ in range(2):
+        assert run(weights, tmp_path, "--output", tmp_path, "--overwrite") == 0
+        assert original.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+def test_date_and_caption_stay_and_the_orientation_goes(weights, tmp_path, ending):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E], exif[0x0132] = 6, "Großmutter 1932".encode(), "2001:02:03 04:05:06"
+    exif[0x8298], exif[0x010F] = "public domain", "a camera"
+    exif.get_ifd(0x8769)[0x9003] = "1932:05:06 07:08:09"
+    exif.get_ifd(0x8825)[1] = "N"
+    source = picture(tmp_path / f"a.{ending}", exif=exif)
+    assert run(weights, source, "--output", tmp_path / "out") == 0
+    (name,) = results(tmp_path / "out")
+    with Image.open(tmp_path / "out" / name) as result:
+        found = result.getexif()
+        assert found[0x010E].encode("latin-1").decode() == "Großmutter 1932"
+        assert found[0x0132] == "2001:02:03 04:05:06" and found[0x8298] == "public domain"
+        if ending != "tif":  # Pillow writes no second table into the test's own TIFF
+            assert found.get_ifd(0x8769)[0x9003] == "1932:05:06 07:08:09"
+        assert not {0x0112, 0x010F} & set(found) and not found.get_ifd(0x8825)
+        assert result.size == cl.load_image(source).shape[1::-1]
+
+
+def test_damaged_or_endless_notes_cost_themselves_alone(weights, tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 60_000
+    for name, notes in (("a", b"Exif\0\0II*\0\xff\xff\xff\xff"), ("b", exif.tobytes())):
+        picture(tmp_path / f"{name}.jpg", exif=notes)
+    assert run(weights, tmp_path, "--output", tmp_path / "out") == 0
+    assert len(results(tmp_path / "out")) == 2
+
+
+# One bad file costs one line
+
+
+def test_names_of_every_length_are_coloured_or_take_a_line(weights, colour, tmp_path, capsys):
+    longest = colour.with_name("写" * 83 + ".jpg")
+    shutil.copy(colour, longest)
+    missing = tmp_path / ("x" * 300 + ".jpg")
+    assert run(weights, colour.parent, missing, "--output", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("colorize:")]
+    assert str(missing) in line and "2 written" in captured.out
+
+
+def test_folders_say_what_they_passed_over(weights, colour, tmp_path, capsys):
+    for name in ("a.txt", "b.TXT", "c.mov", "noending", ".hidden.jpg", ".cache/x.jpg"):
+        (colour.parent / name).parent.mkdir(exist_ok=True)
+        (colour.parent / name).touch()
+    assert run(weights, colour.parent, "--output", tmp_path / "out") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "passed over: 1 .mov, 2 .txt, 2 hidden, 1 no ending"
+    assert run(weights, colour.parent, "--output", tmp_path / "out", "--quiet") == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_broken_links_take_a_line_each(weights, colour, tmp_path, capsys):
+    os.mkfifo(colour.parent / "pipe.png")
+    (colour.parent / "link.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (colour.parent / "loop").symlink_to(colour.parent)
+    assert run(weights, colour.parent, "--output", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert "pipe.png: a device or a pipe, not a file" in captured.err
+    assert "link.jpg: a link to what is not there" in captured.err
+    assert "1 written" in captured.out and "2 failed" in captured.out
+    assert "1 links to folders" in captured.out
+
+
+def test_a_folder_that_may_not_be_read_is_said_and_the_rest_is_done(
+    weights, colour, tmp_path, capsys, monkeypatch
+):
+    (colour.parent / "locked").mkdir()
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert run(weights, colour.parent, "--output", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert f"{colour.parent / 'locked'}: cannot be read (Permission denied)" in captured.err
+    assert "1 written" in captured.out
+    with pytest.warns(UserWarning, match="locked: cannot be read"):
+        assert cl.list_images(colour.parent) == [colour]
+
+
+def test_an_empty_folder_does_not_stop_the_others(weights, colour, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(weights, tmp_path / "empty", colour, "--output", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert "no pictures in this folder" in captured.err and "1 written" in captured.out
+
+
+@pytest.mark.parametrize("which", ["input", "output"])
+def test_an_empty_name_is_no_folder(weights, colour, tmp_path, capsys, monkeypatch, which):
+    monkeypatch.chdir(colour.parent)
+    names = {"input": colour, "output": tmp_path / "out"} | {which: ""}
+    with pytest.raises(SystemExit) as caught:
+        run(weights, names["input"], "--output", names["output"])
+    assert caught.value.code == 2
+    assert "expected a path, got an empty text" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists() and [p.name for p in colour.parent.iterdir()] == [
+        "coffee.jpg"
+    ]
+
+
+def test_colours_that_are_not_finite_are_an_error_and_no_black_picture(
+    weights, colour, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(ECCV16, "forward", lambda self, L: torch.full_like(L, float("nan")))
+    assert run(weights, colour, "--output", tmp_path / "out") == 1
+    assert f"{colour}: the network's colours are not finite" in capsys.readouterr().err
+    assert not results(tmp_path / "out")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_lacks_letters_does_not_end_the_work(weights, colour, tmp_path, encoding):
+    shutil.copy(colour, colour.with_name("写真.jpg"))
+    colour.with_name("日本.png").write_bytes(b"no picture")
+    command = [sys.executable, "-m", "course_lib", str(colour.parent)]
+    command += ["--output", str(tmp_path / "φωτο")]
+    command += ["--weights", str(weights / "eccv16.safetensors")]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )
+    assert done.returncode == 1, done.stderr
+    assert b"2 written" in done.stdout and b"charmap" not in done.stderr
+    assert len(results(tmp_path / "φωτο")) == 2

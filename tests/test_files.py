@@ -126,7 +126,7 @@ def test_room_is_looked_for_before_a_large_file_is_begun(tmp_path, monkeypatch):
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path):
     for path in (tmp_path / "missing" / "a.bin", tmp_path):
         with (
-            pytest.raises(OSError, match="No such file|Is a directory") as caught,
+            pytest.raises(OSError, match=r"No such file|Is a directory") as caught,
             whole_file(path),
         ):
             pass

@@ -10,12 +10,12 @@ import course_lib
 
 ROOT = Path(course_lib.__file__).parent
 FLOORS = (
-    {"image", "samples", "tiff", "mended", "files", "device", "parallel"}
+    {"image", "samples", "tiff", "mended", "exif", "files", "device", "parallel"}
     | {"lab", "fast_lab", "bins", "metrics"},
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},
-    {"plotting", "sliders", "checks", "environment", "cli"},
+    {"plotting", "sliders", "checks", "environment", "results", "cli"},
 )
 
 

@@ -319,7 +319,7 @@ def site(tmp_path_factory):
         pytest.skip("onnxruntime-web is not there: npm install --prefix build/npm onnxruntime-web")
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install '.[onnx]'")
+            pytest.skip(f"{package} is not installed: pip install '.[fast]'")
     return painter_page.build_page(tmp_path_factory.mktemp("site"), runtime)
 
 

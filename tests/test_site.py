@@ -63,7 +63,7 @@ def described(notebook):
 
 @pytest.mark.environments
 def test_every_lesson_and_help_page_is_there(site):
-    names = ["index", *LESSONS, "common_errors", "data"]
+    names = ["index", "lessons", *LESSONS, "common_errors", "glossary", "teaching", "data"]
     assert {f"{name}.html" for name in names} <= site.keys()
     places = [site["index.html"].text.index(f'href="{name}.html"') for name in LESSONS]
     assert places == sorted(places)
@@ -91,7 +91,8 @@ def test_internal_links_and_their_anchors_lead_somewhere(site):
 @pytest.mark.environments
 def test_the_site_loads_nothing_from_elsewhere(site):
     for name, page in site.items():
-        badges = [load for load in page.loads if load.endswith("/colab-badge.svg")]
+        ends = ("/colab-badge.svg", "/open-in-kaggle.svg", "/badge_logo.svg")
+        badges = [load for load in page.loads if load.endswith(ends)]
         assert [x for x in page.loads if urlsplit(x).netloc] == badges, name
     assert '"tex-svg-full.js' in str(site["03_eccv16.html"].text).replace("_static/", '"')
 

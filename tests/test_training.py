@@ -1,6 +1,5 @@
 import csv
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -128,26 +127,6 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny_codes, tmp_path):
     other, other_losses = torch.load(tmp_path / "killed.pt", weights_only=True)
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert losses == other_losses
-
-
-def test_an_interrupt_leaves_a_usable_model_and_history(tiny_codes, tmp_path):
-    recipe = classification(tiny_codes)
-    step_once = recipe.train_step
-
-    def interrupted(step):
-        if step == 6:
-            signal.raise_signal(signal.SIGINT)
-        return step_once(step)
-
-    recipe.train_step = interrupted
-    # a process started in the background may have been told to ignore interrupts
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        history = fit(recipe, 12, run_dir=tmp_path, record_every=5, progress=False)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert [row["step"] for row in history.rows] == [5]
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tiny_codes, tmp_path):
@@ -563,6 +542,11 @@ def test_labels_are_prepared_from_folders(folder, tmp_path, capsys):
     assert main([*command, "--labels"]) == 0
     given = load_arrays([f"some={output}"])["some"]
     assert given.labels.tolist() == [0, 1] and len(given.codes) == 2
+    labels = tmp_path / "array.labels.npy"
+    for damaged in (b"", labels.read_bytes()[:90], labels.read_bytes()[:-8] + b"\xff" * 8):
+        labels.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"array\.labels\.npy: "):
+            load_arrays([f"some={output}"])
 
 
 def test_configs_that_do_not_fit_are_refused(tiny_codes, tmp_path, capsys):

@@ -1,6 +1,8 @@
 import hashlib
 import os
 import threading
+import tracemalloc
+import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +18,7 @@ from course_lib.models import (
     ECCV16,
     NETWORKS,
     SIGGRAPH17,
+    UNetGenerator,
     WeightsError,
     find_weights,
     load_into,
@@ -258,6 +261,120 @@ def test_damaged_state_dicts_are_refused(network, tmp_path):
     for broken in (content[:5], content[: len(content) // 2], content[:-30], b"hello", b"\x80"):
         path.write_bytes(broken)
         assert "damaged or cut short" in refusal(path)
+
+
+# Files that claim what is not so
+
+
+def refused(path, load=cl.eccv16):
+    """The message; nothing large may have been made on the way to it."""
+    tracemalloc.start()
+    message = refusal(path, load)
+    assert tracemalloc.get_traced_memory()[1] < 2**27
+    tracemalloc.stop()
+    return message
+
+
+def state_of(width):
+    """Names, shapes and types of a network of any width, without its numbers."""
+    with torch.device("meta"):
+        return ECCV16(width).state_dict()
+
+
+@pytest.mark.parametrize("width", [8, 30, 1e5])
+def test_empty_tensors_that_claim_a_huge_network_are_refused(tmp_path, width):
+    rows = round(512 * width)
+    state = {key: torch.zeros(0) for key in state_of(0.03)}
+    state["model8.0.weight"] = torch.zeros(rows, 0)
+    save_file(state, tmp_path / "a.safetensors", {"architecture": "eccv16", "width": str(width)})
+    message = refused(tmp_path / "a.safetensors")
+    assert "of another shape" in message or "a network that cannot be" in message
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_few_numbers_shown_as_many_are_refused(tmp_path, shared):
+    one = torch.zeros(1)
+    state = {
+        key: (one if shared else torch.zeros(1)).expand(value.shape)
+        for key, value in state_of(8).items()
+        if not key.endswith("num_batches_tracked")
+    }
+    torch.save(state, tmp_path / "a.pth")
+    assert "claim more numbers than it holds" in refused(tmp_path / "a.pth")
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as old,
+        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for part in old.infolist():
+            new.writestr(part.filename, old.read(part))
+    assert "its parts are packed or overlap" in refused(tmp_path / "b.pth")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("a sparse tensor", lambda x: x.to_sparse()),
+        ("a sparse tensor", lambda x: x.to_sparse_csr()),
+        ("a tensor without numbers", lambda x: x.to("meta")),
+        ("a quantized tensor", lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8)),
+        ("a nested tensor", lambda x: torch.nested.nested_tensor([x, x[:1]])),
+        ("a tensor of complex numbers", lambda x: x.to(torch.complex64)),
+    ],
+)
+def test_tensors_of_odd_kinds_are_refused(network, tmp_path, kind, make):
+    state = network.state_dict()
+    state["model8.6.weight"] = make(torch.zeros(4, 4))
+    torch.save(dict(state), tmp_path / "a.pth")
+    message = refusal(tmp_path / "a.pth")
+    # where PyTorch has no plain way to read such a tensor, that is said instead
+    assert kind in message or "could run any code" in message or "damaged" in message
+    with pytest.raises(WeightsError, match=f"^mine: .*{kind}"):
+        load_into(network, state, "mine")
+
+
+@pytest.mark.parametrize("value", ["1e9", "0.2", "4", "2049", "64.5", "9" * 5000])
+def test_an_input_size_that_no_picture_has_is_refused(saved, value):
+    message = refusal(changed(saved, lambda state: None, {"input_size": value}))
+    assert "its header has input_size" in message and len(message) < 400
+
+
+def test_a_depth_that_no_network_has_is_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_weights(path, UNetGenerator(0.03, depth=3))
+    changed(path, lambda state: None, {"architecture": "unetgenerator", "depth": "1000000"})
+    with pytest.raises(WeightsError, match=r"a network that cannot be .depth must be in"):
+        cl.load_file(path)
+
+
+def test_names_in_a_file_cannot_break_the_line_or_fill_the_screen(saved):
+    message = refusal(changed(saved, lambda state: None, {"architecture": "a\nb" * 10_000}))
+    assert len(message) < 400
+    more = {"x\ny" * 999: torch.zeros(1)}
+    message = refusal(changed(saved, lambda state: state.update(more), {}))
+    assert "1 unexpected: x?y" in message and len(message) < 400
+
+
+def test_files_from_before_pytorch_counted_batches_load(network, tmp_path):
+    state = {k: v for k, v in network.state_dict().items() if not k.endswith("batches_tracked")}
+    assert len(state) < len(network.state_dict())
+    torch.save(state, tmp_path / "old.pth")
+    loaded = cl.eccv16(weights=tmp_path / "old.pth")
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in state.items())
+
+
+def test_pipes_and_files_far_too_large_are_refused(tmp_path):
+    with (tmp_path / "a.safetensors").open("wb") as file:
+        file.truncate(50 * 10**9)  # sparse: it takes no room
+    assert "bytes; no network here has so many" in refusal(tmp_path / "a.safetensors")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "a.pth")
+        assert "a device or a pipe" in refusal(tmp_path / "a.pth")
+    assert "cannot be read" in refusal(tmp_path / ("x" * 300 + ".pth"))
 
 
 class Evil:

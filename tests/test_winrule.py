@@ -16,12 +16,12 @@ def test_a_file_that_is_open_or_mapped_stays_where_it_is(tmp_path):
     np.save(path, np.zeros((4, 4)))
     for hold in (lambda: path.open("rb"), lambda: np.load(path, mmap_mode="r")):
         held = hold()
-        with pytest.raises(PermissionError, match="still (open|mapped)"):
+        with pytest.raises(PermissionError, match=r"still (open|mapped)"):
             path.unlink()
-        with pytest.raises(PermissionError, match="still (open|mapped)"):
+        with pytest.raises(PermissionError, match=r"still (open|mapped)"):
             path.rename(tmp_path / "b.npy")
         (tmp_path / "other").touch()
-        with pytest.raises(PermissionError, match="still (open|mapped)"):
+        with pytest.raises(PermissionError, match=r"still (open|mapped)"):
             (tmp_path / "other").replace(path)
         if hasattr(held, "close"):
             held.close()

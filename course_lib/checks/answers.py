@@ -1,7 +1,9 @@
 """What the checks share: to ask, to read an answer, to compare it, to recognise a mistake."""
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ Mistakes = Mapping[str, Any]
 
 
 def ask(function: Callable, *arguments: Any, **options: Any) -> Any:
-    """Call the learner's function with copies, so that it cannot change what it is asked about.
+    """Call the learner's function with copies, and see that it leaves them as they are.
 
     Parameters
     ----------
@@ -32,29 +34,76 @@ def ask(function: Callable, *arguments: Any, **options: Any) -> Any:
     Raises
     ------
     TryAgain
-        If it has changed an array or a tensor that it was given: the caller's would change too.
+        If it changes an array or a tensor that it was given: a picture that somebody still needs.
     """
-    given = copy.deepcopy(arguments)
-    answer = function(*given, **options)
-    expect(
-        all(map(_unchanged, arguments, given)),
-        "the function changes what it is given, in place (as with += or x[...] = ...), and so the "
-        "caller's own. Work on a copy, or make a new array.",
-    )
-    return answer
+    given, named = copy.deepcopy((arguments, options))
+    got = function(*given, **named)
+    before, after = (*arguments, *options.values()), (*given, *named.values())
+    for number, (one, other) in enumerate(zip(before, after, strict=True)):
+        if not _unchanged(one, other):
+            if number < len(arguments):
+                name = _name_of(function, number)
+            else:
+                name = list(options)[number - len(arguments)]
+            raise TryAgain(
+                f"your function changes its argument {name} itself, which its caller may still "
+                "need. Work on a copy, or compute something new."
+            )
+    return got
 
 
 def _unchanged(before: Any, after: Any) -> bool:
-    """Whether arrays and tensors, in lists too, are still the same; of other things, yes."""
+    """Whether arrays and tensors, in lists and tables too, are as they were."""
+    if isinstance(before, Tensor):
+        same = before.shape == after.shape and before.dtype == after.dtype
+        return same and torch.equal(before.nan_to_num(), after.nan_to_num())
+    if isinstance(before, np.ndarray):
+        numbers = before.dtype.kind in "fc"
+        return before.dtype == after.dtype and np.array_equal(before, after, equal_nan=numbers)
+    if isinstance(before, Mapping):
+        return before.keys() == after.keys() and all(
+            _unchanged(before[k], after[k]) for k in before
+        )
     if isinstance(before, list | tuple):
         return len(before) == len(after) and all(map(_unchanged, before, after))
-    if isinstance(before, Tensor):
-        return before.shape == after.shape and bool(
-            torch.equal(before.nan_to_num(), after.nan_to_num())
-        )
-    if isinstance(before, np.ndarray):
-        return np.array_equal(before, after, equal_nan=before.dtype.kind in "fc")
-    return True
+    return True  # of a network or a loader, that is for the check to say
+
+
+def _name_of(function: Callable, place: int) -> str:
+    """What a function calls an argument; its number where it does not say."""
+    try:
+        return list(inspect.signature(function).parameters)[place]
+    except (TypeError, ValueError, IndexError):
+        return f"number {place + 1}"
+
+
+def expect_gradient(function: Callable, arguments: Sequence, to: int, what: str) -> None:
+    """Raise `TryAgain` unless a gradient flows from the learner's result back to an argument.
+
+    Parameters
+    ----------
+    function : callable
+        The learner's; returns a tensor or several.
+    arguments : sequence
+        For the function.
+    to : int
+        Which of them it is to flow to: a tensor of floating-point numbers.
+    what : str
+        What to call the result in the message.
+    """
+    given = copy.deepcopy(list(arguments))
+    given[to] = given[to].detach().requires_grad_()
+    got = function(*given)
+    parts = got if isinstance(got, tuple | list) else [got]
+    flowing = [part for part in parts if isinstance(part, Tensor) and part.requires_grad]
+    if flowing:
+        sum(part.sum() for part in flowing).backward()
+    gradient = given[to].grad
+    expect(
+        gradient is not None and bool((gradient != 0).any()),
+        f"{what} has the right value, but nothing can be learned from it: no gradient flows back "
+        f"to {_name_of(function, to)}. Leave out detach(), item(), numpy() and torch.no_grad().",
+    )
 
 
 def quoted(choices: Sequence, last: str = "or") -> str:
@@ -162,9 +211,7 @@ def expect_array(got: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
         If it is something else; the message says what came.
     """
     expect_returned(got, what)
-    if hasattr(got, "detach"):
-        got = got.detach().cpu().numpy()
-    values = np.asarray(got)
+    values = np.asarray(_plain(got))
     if values.dtype == object or not (
         np.issubdtype(values.dtype, np.number) or values.dtype == bool
     ):
@@ -174,6 +221,14 @@ def expect_array(got: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise TryAgain(f"{what} holds values that are not finite (nan or infinity)")
     return values
+
+
+def _plain(got: Any) -> Any:
+    """A result with arrays in the place of tensors."""
+    if isinstance(got, Tensor):
+        got = got.detach().cpu()
+        return (got.float() if got.dtype == torch.bfloat16 else got).numpy()  # NumPy lacks that
+    return [_plain(part) for part in got] if isinstance(got, list | tuple) else got
 
 
 def expect_number(got: Any, what: str) -> float:
@@ -205,15 +260,6 @@ def recognise(got: Any, mistakes: Mistakes, tolerance: float) -> str:
         if other.shape == values.shape and np.allclose(values, other, rtol=1e-3, atol=tolerance):
             return sentence
     return ""
-
-
-def _apart(expected: float, got: float) -> str:
-    """Two numbers with as many digits as it takes to see that they differ."""
-    for digits in (4, 6, 9, 17):
-        texts = f"{expected:.{digits}g}", f"{got:.{digits}g}"
-        if texts[0] != texts[1]:
-            break
-    return f"{texts[0]}, got {texts[1]}"
 
 
 def expect_close(
@@ -249,8 +295,29 @@ def expect_close(
         return
     place = np.unravel_index(error.argmax(), error.shape)
     where = f" at {tuple(int(i) for i in place)}" if place else ""
-    sentence = recognise(values, mistakes or {}, tolerance)
+    sentence = recognise(values, mistakes or {}, tolerance) or _too_narrow(got)
+    expected, came = _told_apart(truth[place], values[place])
     raise TryAgain(
-        f"{what}{where}: expected {_apart(truth[place], values[place])}"
+        f"{what}{where}: expected {expected}, got {came}"
         + (f": {sentence}" if sentence else f". {hint}".rstrip())
+    )
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers that differ, each with as few digits as show it, four at least."""
+    for digits in count(4):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1] or digits > 17:
+            return texts
+
+
+def _too_narrow(got: Any) -> str:
+    """What to say of numbers of eight bits, which wrap around; empty if they are not."""
+    kind = np.asarray(_plain(got)).dtype
+    if kind not in (np.uint8, np.int8):
+        return ""
+    limits = np.iinfo(kind)
+    return (
+        f"your result is of type {kind}, which holds whole numbers from {limits.min} to "
+        f"{limits.max} and starts over beyond them. Make it float first."
     )

@@ -20,16 +20,13 @@ from PIL import Image
 
 from course_lib.data.photos import Photo, photos
 from course_lib.files import whole_file
-from course_lib.models import load_network
+from course_lib.models import NETWORKS, load_network, shipped_weights
 from course_lib.models.onnx import export_onnx, network_inputs
 
 _FOLDER = Path(__file__).parent
 
 #: Names of the files of onnxruntime-web that the page needs, in its folder dist.
 RUNTIME = {"runtime": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
-
-#: The networks that the page offers, the first one at the start, and what it calls them.
-LABELS = {"siggraph17": "SIGGRAPH17, with hints", "eccv16": "ECCV16, by itself"}
 
 #: The photographs that the page offers, the first one at the start. No network was trained on
 #: them.
@@ -82,7 +79,7 @@ def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
         _pack(files, name, (runtime / file).read_bytes())
     for picture in pictures:
         _pack(files, picture.path.stem, picture.path.read_bytes())
-    networks = [_network(files, name, label) for name, label in LABELS.items()]
+    networks = [_network(files, name) for name in _offered()]
     content = {"networks": networks, "photos": [_photo(picture) for picture in pictures]}
     page = (_FOLDER / "page.html").read_text(encoding="utf-8")
     for mark, text in {
@@ -110,14 +107,20 @@ def _pack(files: Path, name: str, data: bytes) -> None:
         file.write(f'hintPainterFile("{name}", "{packed}");\n'.encode())
 
 
-def _network(files: Path, name: str, label: str) -> dict:
+def _offered() -> list[str]:
+    """The networks whose weights ship; those that listen to hints first, to start with."""
+    return sorted(shipped_weights(), key=lambda name: not NETWORKS[name].takes_hints)
+
+
+def _network(files: Path, name: str) -> dict:
+    row = NETWORKS[name]
     net = load_network(name, "course")
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(net, Path(folder) / "net.onnx")
         _pack(files, name, (Path(folder) / "net.onnx").read_bytes())
     return {
         "name": name,
-        "label": label,
+        "label": f"{row.build.__name__}, {'with hints' if row.takes_hints else 'by itself'}",
         "input_size": getattr(net, "input_size", 256),
         "inputs": network_inputs(net),
         "suggestions": hasattr(net, "both_heads"),

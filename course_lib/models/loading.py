@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from course_lib.files import DownloadError, data_folder, fetch, wrong_digest
@@ -11,7 +12,10 @@ from course_lib.models.eccv16 import ECCV16
 from course_lib.models.layers import scaled
 from course_lib.models.networks import NETWORKS, Network, look_up
 from course_lib.models.siggraph17 import SIGGRAPH17
-from course_lib.models.weights import WeightsError, load_into, read_weights
+from course_lib.models.weights import WeightsError, check_fit, listed, load_into, read_weights
+
+#: Pixels of the shorter side at a network, at least and at most.
+SIZES = (8, 2048)
 
 
 def eccv16(
@@ -231,17 +235,39 @@ def _load(
         wanted = name or " or ".join(NETWORKS)
         advice = f"; load it as {held}" if held in NETWORKS else ""
         raise WeightsError(
-            f"{path}: holds weights of {held or 'something else'}, not {wanted}{advice}"
+            f"{path}: holds weights of {listed([held or 'something else'])}, not {wanted}{advice}"
         )
     row = NETWORKS[held]
     found = {key: _number(header, key, path) for key in row.settings}
-    found = {key: row.settings[key](value) for key, value in found.items() if value} | settings
-    network = row.build(width=_width(row, state, header, width, path), **found)
+    found = {key: row.settings[key](value) for key, value in found.items() if value}
+    size = _input_size(header, path)
+    width = _width(row, state, header, width, path)
+    try:
+        with torch.device("meta"):  # of any size it takes no memory
+            sketch = row.build(width=width, **found)
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise WeightsError(
+            f"{path}: its header or its tensors ask for a network that cannot be "
+            f"({str(error).partition(chr(10))[0]}); fetch or save the file again"
+        ) from None
+    check_fit(sketch, state, path)
+    network = row.build(width=width, **found | settings)
     load_into(network, state, path)
-    size = _number(header, "input_size", path)
     if size is not None:
-        network.input_size = round(size)  # `inference.colorize` looks here
-    return network.eval()
+        network.input_size = size  # `inference.colorize` looks here
+    # Channels last: the layout in which CPUs convolve soonest, most of all at full resolution.
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+def _input_size(header: Mapping[str, str], path: Path) -> int | None:
+    """The size that a network was trained for, as a file's header has it."""
+    size = _number(header, "input_size", path)
+    if size is None or (size == round(size) and SIZES[0] <= size <= SIZES[1]):
+        return size if size is None else round(size)
+    raise WeightsError(
+        f"{path}: its header has input_size {header['input_size'][:40]!r}, expected a whole "
+        f"number of {SIZES[0]}..{SIZES[1]} pixels; fetch or save the file again"
+    )
 
 
 def _name_in(state: Mapping[str, Tensor], header: Mapping[str, str]) -> str | None:
@@ -285,9 +311,9 @@ def _number(header: Mapping[str, str], key: str, path: Path) -> float | None:
         value = float(header[key])
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
+    if not 0 < value < 1e9:
         raise WeightsError(
-            f"{path}: its header has {key} {header[key]!r}, which is no number above 0; "
+            f"{path}: its header has {key} {header[key][:40]!r}, which is no number above 0; "
             "fetch or save the file again"
         )
     return value

@@ -2,7 +2,7 @@
 
 from course_lib.training.batches import Settings
 from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.finetune import TRUNK, FineTuning, freeze
+from course_lib.training.finetune import TRUNK, FineTuning, best_and_stop, freeze
 from course_lib.training.gan import (
     Gan,
     GanSettings,
@@ -37,6 +37,7 @@ __all__ = [
     "RegressionSettings",
     "Settings",
     "adversarial_loss",
+    "best_and_stop",
     "cosine_rate",
     "discriminator_loss",
     "fit",

@@ -34,6 +34,7 @@ from course_lib.image import ImageError, list_images, save_image
 from course_lib.models.weights import WeightsError
 from course_lib.training import runs
 from course_lib.training.choices import compare, sweep_run
+from course_lib.training.loop import History
 from course_lib.training.runs import CONFIGS, RECIPES, load_array, load_arrays, read_config
 
 #: Validation pictures measured during training.
@@ -80,13 +81,20 @@ def _train(options: argparse.Namespace) -> None:
     else:
         given["trunk"] = getattr(options, "trunk", None)
         _, history = runs.train_run(config, arrays, validation, options.run, **given)
+    _end(history)
     if parallel.rank() == 0:
         print(json.dumps(history.rows[-1] if history.rows else {}))
 
 
+def _end(history: History) -> None:
+    """Let an interrupted training end the command too, so that no script goes on without it."""
+    if history.interrupted:
+        raise KeyboardInterrupt
+
+
 def _finetune(options: argparse.Namespace) -> None:
     config = {"freeze": [], **read_config(options.config)}
-    recipe, _ = runs.train_run(
+    recipe, history = runs.train_run(
         config,
         load_arrays(options.train),
         load_array(options.validation)[:MEASURED],
@@ -95,6 +103,7 @@ def _finetune(options: argparse.Namespace) -> None:
         record_every=options.evaluate_every,
         evaluate_every=options.evaluate_every,
     )
+    _end(history)
     if parallel.rank() == 0:
         start, best = recipe.start[recipe.monitor], recipe.best_value
         print(f"best after {recipe.best_step} steps: {recipe.monitor} {best:.3f}, was {start:.3f}")
@@ -107,7 +116,12 @@ def _choose(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     config = read_config(options.config)
-    changes = [{}, *({name: json.loads(value)} for name, value in options.change)]
+    changes = [{}]
+    for name, value in options.change:
+        try:
+            changes.append({name: json.loads(value)})
+        except ValueError:
+            raise ValueError(f"--change {name}: {value!r} is no value in JSON") from None
     train, validation = load_array(options.train), load_array(options.validation)[:MEASURED]
     rows = compare(config, changes, train, validation, options.count, options.run, options.output)
     print(f"{options.output}: {rows} rows")
@@ -239,9 +253,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with parallel.joined_processes():
             options.run_command(options)
-    except (ImageError, WeightsError, ValueError, OSError) as error:
+    except (ImageError, WeightsError, ValueError, OSError, FloatingPointError) as error:
         print(f"course_lib.training: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("course_lib.training: interrupted; what was written is whole", file=sys.stderr)
+        return 130
     return 0
 
 

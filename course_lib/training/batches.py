@@ -1,8 +1,11 @@
 """Batches of Lab pictures, in an order that follows from the seed alone."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -36,6 +39,40 @@ Pictures = np.ndarray | Labelled | Sequence[tuple[np.ndarray | Labelled, float]]
 
 #: Steps whose pictures are drawn at a time.
 _DRAWS = 1024
+
+#: Smallest and largest value of settings; of others that are numbers, 0 and infinity.
+_BOUNDS = {
+    **dict.fromkeys(
+        ("batch_size", "size", "largest_patch", "sample_every", "layers"), (1, math.inf)
+    ),
+    "neighbours": (1, 313),
+    "zoom": (1, math.inf),
+    **dict.fromkeys(("average", "lam", "featureless"), (0, 1)),
+    "seed": (-(2**63), 2**63 - 1),
+}
+
+
+def expect_kind(name: str, value: Any, kind: Any) -> None:
+    """Raise ValueError unless a setting is of a type; a number must be finite.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    value : object
+        As a config has it.
+    kind : type
+        int, float, str, dict, ...; or such a type ``| None``.
+    """
+    kinds = get_args(kind) or (kind,)
+    numbers = {int: Integral, float: Real}
+    fits = isinstance(value, tuple(numbers.get(k, k) for k in kinds))
+    if fits and isinstance(value, Real):
+        fits = (bool in kinds) == isinstance(value, bool) and math.isfinite(value)
+    if not fits:
+        words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        words |= {dict: "an object, in braces", list: "a list", NoneType: "null"}
+        raise ValueError(f"{name} must be {' or '.join(words[k] for k in kinds)}, got {value!r}")
 
 
 @dataclass
@@ -92,6 +129,14 @@ class Settings:
     precision: str = "auto"
     device: str = "auto"
 
+    def __post_init__(self):
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            expect_kind(name, value, field.type)
+            least, most = _BOUNDS.get(name, (0, math.inf))
+            if isinstance(value, Real) and not least <= value <= most:
+                raise ValueError(f"{name} must be in {least}..{most}, got {value}")
+
 
 def as_mixture(pictures: Pictures) -> list[tuple[np.ndarray, np.ndarray | None, float]]:
     """Arrays, of which there may be one, each with its labels, if it has some, and its weight."""
@@ -131,6 +176,7 @@ class LabBatches:
                 )
             if labels is not None and len(labels) != len(codes):
                 raise ValueError(f"{len(codes)} pictures have {len(labels)} labels; prepare anew")
+            expect_kind("an array's weight in a mixture", weight, float)
             if not weight > 0:
                 raise ValueError(f"an array's weight in a mixture must be above 0, got {weight}")
         self.arrays = [codes for codes, *_ in mixture]

@@ -147,6 +147,11 @@ def compare(
     -------
     int
         How many rows it has.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If a run was interrupted; called again, the comparison goes on with it.
     """
     if config["recipe"] != "classification":
         raise ValueError("only trainings by classification are compared")
@@ -155,16 +160,14 @@ def compare(
         trial = config | change
         folder = run_dir / "-".join(["trial", *(f"{k}-{v}" for k, v in change.items())])
         recipe, history = train_run(trial, {UNNAMED: train}, validation, folder)
-        network, choice = (
-            recipe.average.network,
-            ((trial["size"],), (0.0,), (trial["temperature"],)),
+        if history.interrupted:
+            raise KeyboardInterrupt
+        network, lam = recipe.average.network, recipe.settings.lam
+        size = recipe.settings.size or train.shape[-1]
+        gray, row = sweep(
+            network, validation[:count], lam, (size,), (0.0,), (network.temperature,)
         )
-        gray, row = sweep(network, validation[:count], trial["lam"], *choice)
-        trained = {
-            "width": trial["width"],
-            "lambda": trial["lam"],
-            "samples": history.rows[-1]["samples"],
-        }
+        trained = {"width": network.width, "lambda": lam, "samples": history.rows[-1]["samples"]}
         rows += [] if rows else [dict.fromkeys(trained) | gray]
         rows.append(trained | row)
         save_choices(output, rows)

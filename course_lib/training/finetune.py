@@ -12,7 +12,7 @@ later, thaw them and make another recipe.
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from course_lib import parallel
 from course_lib.data.arrays import in_parts
+from course_lib.training.batches import expect_kind
 from course_lib.training.loop import Attributes
 from course_lib.training.supervised import SupervisedRecipe
 
@@ -28,8 +29,14 @@ from course_lib.training.supervised import SupervisedRecipe
 #: layers that choose a colour.
 TRUNK = tuple(f"model{number}" for number in range(1, 8))
 
-#: Options of `FineTuning` that a config may have.
-OPTIONS = ("rates", "monitor", "higher_is_better", "patience", "still")
+#: Options of `FineTuning` that a config may have, and what they are.
+OPTIONS = {
+    "rates": dict | None,
+    "monitor": str,
+    "higher_is_better": bool,
+    "patience": int | None,
+    "still": str,
+}
 
 #: Where batch normalization uses its running averages, and leaves them as they are.
 STILL = ("all", "frozen")
@@ -104,13 +111,35 @@ def keep_still(network: nn.Module, where: str = "frozen") -> None:
             module.eval()
 
 
+def best_and_stop(losses: Sequence[float], patience: int) -> tuple[int, bool]:
+    """Early stopping as a rule over all measurements so far.
+
+    `FineTuning` follows the same rule, one measurement at a time; a loop of your own can ask here.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Validation losses in order, at least one; lower is better.
+    patience : int
+        Stop after so many in a row that were not lower than the best before them.
+
+    Returns
+    -------
+    best : int
+        Index of the lowest loss, the first of equal ones.
+    stop : bool
+        Whether patience has run out.
+    """
+    best = min(range(len(losses)), key=losses.__getitem__)
+    return best, len(losses) - 1 - best >= patience
+
+
 class FineTuning:
     """A supervised recipe with learning rates by block, early stopping, and the best weights kept.
 
     Give it to `fit` with `evaluate_every`: that is how often it looks at the validation pictures.
-    The result is `best`, also after an interrupt. It starts as the network that came in, so that a
-    fine-tuning that helps nothing gives back what it was given. A validation loss that is not
-    finite ends the run: no later step would mend those weights.
+    The result is `best`, also after an interrupt or an error. It starts as the network that came
+    in, so that a fine-tuning that helps nothing gives back what it was given.
 
     Parameters
     ----------
@@ -182,15 +211,14 @@ class FineTuning:
             "frozen": [n for n, p in recipe.network.named_parameters() if not p.requires_grad],
         }
         keep_still(recipe.network, still)
-        self.start = self._measure()
         self._step = 0
         self._waited = 0
-        if self._lost:
-            raise ValueError("the network's loss on the validation pictures is not finite")
+        self.start = self._measure()
         self._keep(self.start[monitor])
 
     def _check_rates(self, rates: Mapping[str, float]) -> None:
         for block, part in zip(rates, _find(self.recipe.network, rates), strict=True):
+            expect_kind(f"the rate of {block}", rates[block], float)
             if not rates[block] > 0:
                 raise ValueError(
                     f"the rate of {block} must be above 0, got {rates[block]}; freeze what must "
@@ -202,13 +230,13 @@ class FineTuning:
     @property
     def parts(self) -> dict[str, Any]:
         """See `loop.Recipe`."""
-        mine = Attributes(self, "start", "best_value", "best_step", "_step", "_waited", "_lost")
+        mine = Attributes(self, "start", "best_value", "best_step", "_step", "_waited")
         return self.recipe.parts | {"best": self.best, "fine_tuning": mine}
 
     @property
     def finished(self) -> bool:
-        """Whether patience has run out, or the weights are lost; see `loop.Recipe`."""
-        return self._lost or (self.patience is not None and self._waited >= self.patience)
+        """Whether patience has run out; see `loop.Recipe`."""
+        return self.patience is not None and self._waited >= self.patience
 
     def train_step(self, step: int) -> dict[str, float]:
         """One step of the recipe; see `loop.Recipe`."""
@@ -221,8 +249,6 @@ class FineTuning:
     def evaluate(self) -> dict[str, float]:
         """Measurements of the averaged weights, which are kept if they are the best so far."""
         measured = self._measure()
-        if self._lost:
-            return measured
         value = measured[self.monitor]
         better = value > self.best_value if self.higher_is_better else value < self.best_value
         if better:
@@ -232,14 +258,16 @@ class FineTuning:
 
     def _measure(self) -> dict[str, float]:
         measured = {"validation_loss": self._validation_loss()}
-        self._lost = not math.isfinite(measured["validation_loss"])
-        if not self._lost:  # else there is nothing to measure any more
-            measured |= self.recipe.evaluate()
-            if self.monitor not in measured:
-                raise ValueError(
-                    f"nothing measures {self.monitor!r} to monitor; there are "
-                    + ", ".join(measured)
-                )
+        if not math.isfinite(measured["validation_loss"]):
+            raise FloatingPointError(
+                f"step {self._step}: the loss on the validation pictures is not finite; look at "
+                "the weights that it started from, or train anew with a lower rate"
+            )
+        measured |= self.recipe.evaluate()
+        if self.monitor not in measured:
+            raise ValueError(
+                f"nothing measures {self.monitor!r} to monitor; there are " + ", ".join(measured)
+            )
         # All processes must come to one decision, whatever their machines' rounding.
         return parallel.mean_over_processes(measured)
 

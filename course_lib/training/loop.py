@@ -2,16 +2,22 @@
 
 import csv
 import io
+import json
+import math
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
+from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib import parallel
@@ -147,10 +153,13 @@ class History:
     rows : list of dict
         ``step`` (steps taken so far), ``samples``, ``seconds`` (spent training, resumed runs
         added up), then the recipe's losses (means since the last row) and measurements.
+    interrupted : bool
+        Whether the run ended early, by Ctrl-C or Kernel > Interrupt.
     """
 
-    def __init__(self, rows: list[dict[str, float]] | None = None):
+    def __init__(self, rows: list[dict[str, float]] | None = None, interrupted: bool = False):
         self.rows = list(rows or [])
+        self.interrupted = interrupted
 
     def column(self, name: str) -> tuple[list[float], list[float]]:
         """Steps and values of the rows that have a value of that name."""
@@ -169,14 +178,17 @@ class History:
 
     @classmethod
     def load_csv(cls, path: str | os.PathLike) -> "History":
-        """Read what `save_csv` wrote."""
-        with Path(path).open(newline="") as file:
-            return cls(
-                [
-                    {k: float(v) if v else None for k, v in row.items()}
-                    for row in csv.DictReader(file)
-                ]
-            )
+        """Read what `save_csv` wrote; ValueError if it is something else."""
+        try:
+            with Path(path).open(newline="", encoding="utf-8-sig") as file:
+                return cls(
+                    [
+                        {k: float(v) if v else None for k, v in row.items()}
+                        for row in csv.DictReader(file, strict=True)
+                    ]
+                )
+        except (ValueError, TypeError, csv.Error) as error:
+            raise ValueError(f"{path}: not the history of a run ({error})") from None
 
 
 @dataclass
@@ -202,10 +214,9 @@ class _Progress:
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
-    def add_row(self, measured: dict[str, float]) -> None:
+    def add_row(self, values: dict[str, float]) -> None:
         row = {"step": self.step, "samples": self.samples, "seconds": self.seconds}
-        means = {name: total / self.summed for name, total in self.sums.items()}
-        self.rows.append(row | means | measured)
+        self.rows.append(row | values)
         self.sums, self.summed = {}, 0
 
 
@@ -226,11 +237,25 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is not one of this version's.
+        If it is damaged, or not one of this version's.
     """
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    needed = {"recipe", "plan", *(f.name for f in fields(_Progress))}
-    if not isinstance(state, dict) or needed - state.keys():
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except OSError:
+        raise
+    except Exception as error:  # there is no end to what a damaged file makes torch raise
+        raise ValueError(
+            f"{path}: damaged, or no checkpoint ({_reason(error)}); train into another folder"
+        ) from None
+    kinds = {f.name: type(getattr(_Progress(), f.name)) for f in fields(_Progress)}
+    kinds |= {"recipe": dict, "plan": dict}
+    if not (
+        isinstance(state, dict)
+        and all(isinstance(state.get(name), kind) for name, kind in kinds.items())
+        and isinstance(state["plan"].get("recipe"), str)
+        and min(state["step"], state["stage"], state["stage_step"], state["summed"]) >= 0
+        and all(isinstance(row, dict) for row in state["rows"])
+    ):
         raise ValueError(
             f"{path}: not a checkpoint that this version of the course wrote; train into another "
             "folder"
@@ -238,31 +263,111 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     return state
 
 
-def _load(recipe: Recipe, state: dict[str, Any]) -> None:
+def _load(recipe: Recipe, state: dict[str, Any], path: Path) -> None:
     """Bring a recipe to the state of a checkpoint, if that was made with the same plan."""
     saved, mine = state["plan"], recipe.plan
     if saved["recipe"] != mine["recipe"]:
         raise ValueError(
-            f"the checkpoint is one of {saved['recipe']}, not of {mine['recipe']}; train into "
-            "another folder"
+            f"{path}: the checkpoint is one of {saved['recipe']}, not of {mine['recipe']}; train "
+            "into another folder"
         )
     changed = [k for k in {**saved, **mine} if k not in saved or saved[k] != mine.get(k)]
     if changed:
         raise ValueError(
-            f"the checkpoint was made with other settings ({', '.join(changed)}); go on with the "
-            "same ones, or train into another folder"
+            f"{path}: the checkpoint was made with other settings ({', '.join(changed)}); go on "
+            "with the same ones, or train into another folder"
         )
     for name, part in recipe.parts.items():
+        load_part(part, state, name, path)
+
+
+def load_part(part: Any, state: Mapping[str, Any], name: str, path: Path) -> None:
+    """Bring a part of a recipe to its state in a checkpoint; ValueError if that does not fit.
+
+    Parameters
+    ----------
+    part : object
+        With ``load_state_dict()``.
+    state : mapping
+        From `load_checkpoint`.
+    name : str
+        Of the part.
+    path : pathlib.Path
+        Of the checkpoint, for messages.
+    """
+    try:
         part.load_state_dict(state["recipe"][name])
+        if isinstance(part, torch.optim.Optimizer):  # which itself looks at no shape
+            for parameter, moments in part.state.items():
+                wrong = [m for m in moments.values() if m.ndim and m.shape != parameter.shape]
+                if wrong:
+                    raise ValueError(f"{tuple(wrong[0].shape)} for {tuple(parameter.shape)}")
+    except Exception as error:  # a foreign file may hold anything under these names
+        raise ValueError(
+            f"{path}: does not fit what is to be trained ({name}: {_reason(error)}); train into "
+            "another folder"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
-def _stopped_by_learner() -> Iterator[None]:
-    """Let Kernel > Interrupt end the training early with everything usable."""
+def _held_interrupts() -> Iterator[list[int]]:
+    """Let Ctrl-C and Kernel > Interrupt wait, so that steps, measurements and files are whole.
+
+    Yields the list of those that came. Signals come to the main thread alone, and a process may
+    have been told to ignore them: then nothing is held.
+    """
+    came: list[int] = []
+
+    def hold(number: int, frame: Any) -> None:
+        came.append(number)
+        # Straight to the terminal: a print may be what was interrupted.
+        os.write(2, b"\ninterrupted: the step is finished first\n")
+
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield came
+        return
+    signal.signal(signal.SIGINT, hold)
     try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Be the only process that trains in a folder; the system lets go of it if this one dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"{folder}: another process is training there; wait until it ends, or choose another "
+            "folder"
+        ) from None
+    except NotImplementedError:  # some network disks know no locks
+        lock = nullcontext()
+    with lock:
         yield
-    except KeyboardInterrupt:
-        tqdm.write("interrupted: the model and its history are those of the last whole step")
+
+
+def _networks(recipe: Recipe) -> list[nn.Module]:
+    return [part for part in recipe.parts.values() if isinstance(part, nn.Module)]
+
+
+def _expect_finite(losses: Mapping[str, float], step: int, networks: Sequence[nn.Module]) -> None:
+    """Raise FloatingPointError if a loss or a weight is nan or infinite."""
+    lost = [name for name, value in losses.items() if not math.isfinite(value)]
+    if not lost and all(p.isfinite().all() for net in networks for p in net.parameters()):
+        return
+    raise FloatingPointError(
+        f"step {step}: {lost[0] if lost else 'a weight'} is not finite any more, which no later "
+        "step would mend; what was saved before is kept. Train anew with a lower rate"
+    )
 
 
 def fit(
@@ -301,7 +406,16 @@ def fit(
     Returns
     -------
     History
-        Also after an interrupt (Ctrl-C, or Kernel > Interrupt), which ends the run early.
+        Also after an interrupt (Ctrl-C, or Kernel > Interrupt), which ends the run early, with
+        the step or the measurement that it came in.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss or a weight is nan or infinite. What was saved before is kept.
+    ValueError
+        If the folder's checkpoint is damaged or of another training, or another process trains
+        in the folder.
     """
     _, history = fit_stages(
         [Stage(steps, lambda before: recipe)],
@@ -322,6 +436,7 @@ def fit_stages(
     evaluate_every: int | None = None,
     checkpoint_seconds: float = 180.0,
     progress: bool = True,
+    config: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, History]:
     """Train through several stages, as one run with one checkpoint and one history.
 
@@ -331,6 +446,8 @@ def fit_stages(
         One after the other. The last step of each makes a row of the history, with measurements.
     run_dir, record_every, evaluate_every, checkpoint_seconds, progress
         As in `fit`.
+    config : mapping, optional
+        What the folder is to hold as "config.json", once the run is known to go on in it.
 
     Returns
     -------
@@ -339,29 +456,52 @@ def fit_stages(
     history : History
         Of all stages.
     """
+    for name, every in (("record_every", record_every), ("evaluate_every", evaluate_every)):
+        if every is not None and every < 1:
+            raise ValueError(f"{name} must be at least 1, got {every}")
     folder = Path(run_dir) if run_dir is not None else None
+    first = parallel.rank() == 0
+    with _alone_in(folder) if folder and first else nullcontext():
+        return _fit_stages(
+            stages, folder, config, record_every, evaluate_every, checkpoint_seconds, progress
+        )
+
+
+def _fit_stages(
+    stages: Sequence[Stage],
+    folder: Path | None,
+    config: Mapping[str, Any] | None,
+    record_every: int,
+    evaluate_every: int | None,
+    checkpoint_seconds: float,
+    progress: bool,
+) -> tuple[Recipe, History]:
+    first = parallel.rank() == 0
     checkpoint = folder / "checkpoint.pt" if folder else None
     run, state = _Progress(), None
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
     if checkpoint and checkpoint.exists():
         state = load_checkpoint(checkpoint)
         run = _Progress(**{f.name: state[f.name] for f in fields(_Progress)})
+        if run.stage >= len(stages):
+            raise ValueError(f"{checkpoint}: has come to a stage that there is not; train anew")
     parallel.check_same_everywhere(run.step, "the step of the checkpoint")
     recipe = stages[run.stage].build(None)
     if state:
-        _load(recipe, state)
+        _load(recipe, state, checkpoint)
     del state  # it is as large as the recipe
-    first = parallel.rank() == 0
+    if config is not None and folder and first:
+        with whole_file(folder / "config.json") as file:
+            file.write(json.dumps(config, indent=2).encode())
 
     def save() -> None:
+        _expect_finite({}, run.step, _networks(recipe))
         if checkpoint and first:
             parts = {name: part.state_dict() for name, part in recipe.parts.items()}
             with whole_file(checkpoint) as file:
                 torch.save({"recipe": parts, "plan": recipe.plan, **asdict(run)}, file)
             History(run.rows).save_csv(folder / "history.csv")
 
-    last_save = time.monotonic()
+    saved_at = time.monotonic()
     bar = tqdm(
         total=sum(stage.steps for stage in stages),
         initial=run.step,
@@ -370,25 +510,42 @@ def fit_stages(
         # not as "disable=False": what the environment says, TQDM_DISABLE=1, is to count
         **({} if progress and first else {"disable": True}),
     )
-    with bar, _stopped_by_learner():
-        while True:
-            steps = stages[run.stage].steps
-            while run.stage_step < steps and not getattr(recipe, "finished", False):
-                start = time.monotonic()
-                losses = recipe.train_step(run.stage_step)
-                run.take_in(losses, recipe.batch_size, time.monotonic() - start)
-                last = run.stage_step == steps
-                if run.step % record_every == 0 or last:
+    with bar, _held_interrupts() as interrupts:
+        try:
+            # Once around is a step, a row or a change of stage: whole, and then interrupts count.
+            while not any(parallel.total_over_processes([len(interrupts)])):
+                steps = stages[run.stage].steps
+                over = run.stage_step >= steps or getattr(recipe, "finished", False)
+                if run.summed and (run.step % record_every == 0 or run.stage_step >= steps):
+                    _expect_finite({}, run.step, _networks(recipe))
                     due = evaluate_every is not None and run.step % evaluate_every == 0
-                    run.add_row(recipe.evaluate() if due or last else {})
-                    bar.set_postfix({k: f"{v:.3g}" for k, v in losses.items()}, refresh=False)
-                bar.update()
-                if time.monotonic() - last_save > checkpoint_seconds:
+                    means = {name: total / run.summed for name, total in run.sums.items()}
+                    bar.set_postfix({k: f"{v:.3g}" for k, v in means.items()}, refresh=False)
+                    measured = recipe.evaluate() if due or run.stage_step >= steps else {}
+                    run.add_row(means | measured)
+                elif not over:
+                    start = time.monotonic()
+                    losses = recipe.train_step(run.stage_step)
+                    _expect_finite(losses, run.step + 1, ())
+                    run.take_in(losses, recipe.batch_size, time.monotonic() - start)
+                    bar.update()
+                elif run.stage + 1 < len(stages):
+                    recipe = stages[run.stage + 1].build(recipe)
+                    run.stage, run.stage_step = run.stage + 1, 0
+                else:
+                    break
+                if time.monotonic() - saved_at > checkpoint_seconds:
                     save()
-                    last_save = time.monotonic()
-            if run.stage + 1 == len(stages):
-                break
-            recipe = stages[run.stage + 1].build(recipe)
-            run.stage, run.stage_step = run.stage + 1, 0
-    save()
-    return recipe, History(run.rows)
+                    saved_at = time.monotonic()
+            save()
+        except KeyboardInterrupt:  # one that was not held: nothing half-taken is saved
+            interrupts.append(signal.SIGINT)
+            where = f"within step {run.step + 1}: go on from what was saved last"
+        else:
+            where = f"after step {run.step}: the model and its history are as of that step"
+        finally:  # whatever ended it: what a half-taken step leaves would go into the next one
+            for network in _networks(recipe):
+                network.zero_grad()
+    if interrupts and first:
+        tqdm.write(f"interrupted {where}")
+    return recipe, History(run.rows, interrupted=bool(interrupts))

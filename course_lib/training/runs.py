@@ -17,7 +17,7 @@ import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,9 +30,15 @@ from course_lib import parallel
 from course_lib.bins import rebalancing_weights
 from course_lib.data.prepare import labels_of
 from course_lib.data.prior import ab_prior
-from course_lib.files import whole_file
 from course_lib.models import load_network, look_up, save_weights
-from course_lib.training.batches import LabBatches, Labelled, Pictures, Settings, as_mixture
+from course_lib.training.batches import (
+    LabBatches,
+    Labelled,
+    Pictures,
+    Settings,
+    as_mixture,
+    expect_kind,
+)
 from course_lib.training.classification import (
     Classification,
     ClassificationSettings,
@@ -40,7 +46,14 @@ from course_lib.training.classification import (
 )
 from course_lib.training.finetune import OPTIONS, FineTuning, freeze
 from course_lib.training.gan import Gan, GanSettings, Reconstruction
-from course_lib.training.loop import History, Recipe, Stage, fit_stages, load_checkpoint
+from course_lib.training.loop import (
+    History,
+    Recipe,
+    Stage,
+    fit_stages,
+    load_checkpoint,
+    load_part,
+)
 from course_lib.training.optim import WeightAverage
 from course_lib.training.regression import Regression, RegressionSettings, start_from_eccv16
 from course_lib.training.supervised import BatchRecipe
@@ -78,17 +91,34 @@ RECIPES: dict[str, RecipeRow] = {
 }
 
 
-def load_array(path: str | os.PathLike) -> np.ndarray:
-    """Map an array of pictures, (N, 3, H, W) uint8, from a file that `build_array` wrote."""
+def _from_npy(path: str | os.PathLike, what: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        codes = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(
-            f"{path}: not an array of pictures ({error}); make it with prepare"
-        ) from None
-    if codes.ndim != 4 or codes.shape[1] != 3 or codes.dtype != np.uint8:
-        raise ValueError(f"{path}: expected (N, 3, H, W) uint8, got {codes.shape} {codes.dtype}")
+        array = np.load(path, mmap_mode=mmap_mode)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # there is no end to what a damaged header makes NumPy raise
+        raise ValueError(f"{path}: not {what} ({error}); make it with prepare") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: several arrays in one file; make one with prepare")
+    return array
+
+
+def load_array(path: str | os.PathLike) -> np.ndarray:
+    """Map an array of pictures, (N, 3, S, S) uint8, from a file that `build_array` wrote."""
+    codes = _from_npy(path, "an array of pictures", "r")
+    if codes.dtype != np.uint8 or codes.ndim != 4 or codes.shape[1:] != (3, *codes.shape[-1:] * 2):
+        raise ValueError(f"{path}: expected (N, 3, S, S) uint8, got {codes.shape} {codes.dtype}")
+    if not codes.size:
+        raise ValueError(f"{path}: holds no pictures; make it with prepare")
     return codes
+
+
+def load_labels(path: str | os.PathLike) -> np.ndarray:
+    """Read the labels of an array's pictures, (N,) int64, from a file that `build_array` wrote."""
+    labels = _from_npy(path, "labels of pictures")
+    if labels.dtype != np.int64 or labels.ndim != 1 or labels.min(initial=0) < 0:
+        raise ValueError(f"{path}: expected (N,) int64 from 0, got {labels.shape} {labels.dtype}")
+    return labels
 
 
 def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray | Labelled]:
@@ -104,7 +134,7 @@ def load_arrays(given: Sequence[str]) -> dict[str, np.ndarray | Labelled]:
     for name, path in named:
         arrays[name] = load_array(path)
         if labels_of(path).exists():
-            arrays[name] = Labelled(arrays[name], np.load(labels_of(path)))
+            arrays[name] = Labelled(arrays[name], load_labels(labels_of(path)))
     if len(arrays) < len(named):
         raise ValueError(
             "several arrays need a name each: --train small=a.npy --train large=b.npy"
@@ -130,44 +160,59 @@ def read_config(
     """
     try:
         config = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a config in JSON ({error})") from None
     if not isinstance(config, dict):
         raise ValueError(f"{path}: not a config: expected an object, in braces")
     for key, wanted in (("recipe", recipe), ("model", model)):
         if wanted and config.setdefault(key, wanted) != wanted:
             raise ValueError(f"{path}: is for the {key} {config[key]!r}, not for {wanted!r}")
+    try:
+        stages_of(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return complete(config)
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config with "model" and "recipe": the one that it leaves out follows from the other."""
+    for key in ("model", "recipe"):
+        expect_kind(key, config.get(key), str | None)
     recipe = config.get("recipe")
     if recipe is None:
         fits = [name for name, row in RECIPES.items() if row.model == config.get("model")]
         recipe = fits[0] if fits else "l1"
     if recipe not in RECIPES:
         raise ValueError(f"no recipe called {recipe!r}; use {' or '.join(RECIPES)}")
-    config = {"model": RECIPES[recipe].model, **config, "recipe": recipe}
-    look_up(config["model"])
-    return config
+    model = config.get("model") or RECIPES[recipe].model
+    look_up(model)
+    return {**config, "model": model, "recipe": recipe}
 
 
 def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The stages of a config, at least one, each with all of its settings.
 
     The config of the GAN calls its two stages "reconstruction" and "game". Settings that nobody
-    knows are refused.
+    knows, or that are of another type or out of range, are refused.
     """
     config = complete(config)
     stages = config.pop("stages", [{}])
-    if "game" in config:
-        stages = [config.pop("reconstruction") | {"recipe": "l1"}, config.pop("game")]
+    if isinstance(config.get("game"), dict):
+        stages = [config.pop("reconstruction", {}), config.pop("game")]
+        expect_kind("reconstruction", stages[0], dict)
+        stages[0] = stages[0] | {"recipe": "l1"}
+    expect_kind("stages", stages, list)
+    if not stages:
+        raise ValueError("stages must be at least one")
     config.pop("pictures", None)  # a run's own copy of its config tells how many there were
-    network = {"model", *inspect.signature(look_up(config["model"]).build).parameters}
-    full, known = [config | stage for stage in stages], []
-    for stage in full:
-        settings = (field.name for field in fields(RECIPES[stage["recipe"]].settings))
+    built_with = inspect.signature(look_up(config["model"]).build).parameters
+    kinds = OPTIONS | {name: type(given.default) for name, given in built_with.items()}
+    kinds |= {"freeze": list, "goes_on": bool}
+    network, full, known = {"model", *built_with}, [], []
+    for stage in stages:
+        expect_kind("a stage", stage, dict)
+        full.append(config | complete(config | stage) | stage)
+        settings = (field.name for field in fields(RECIPES[full[-1]["recipe"]].settings))
         known.append({"recipe", "train", "freeze", "goes_on", *OPTIONS, *settings})
     unknown = config.keys() - network.union(*known)
     for stage, names in zip(stages, known, strict=True):
@@ -185,10 +230,16 @@ def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"a stage by {stage['recipe']} cannot go on from one by {before['recipe']}; "
                 "leave goes_on out"
             )
-    return [
-        {key: value for key, value in stage.items() if key in names | network}
-        for stage, names in zip(full, known, strict=True)
-    ]
+    complete_stages = []
+    for stage, names in zip(full, known, strict=True):
+        for name in stage.keys() & kinds.keys():
+            expect_kind(name, stage[name], kinds[name])
+        for block in stage.get("freeze", ()):
+            expect_kind("a block to freeze", block, str)
+        expect_kind("train", stage.get("train", ""), str | dict)
+        stage = {key: value for key, value in stage.items() if key in names | network}
+        complete_stages.append(asdict(_settings(stage)) | stage)
+    return complete_stages
 
 
 def _settings(stage: Mapping[str, Any]) -> Settings:
@@ -316,13 +367,9 @@ def train_run(
     for stage in stages:  # what is wrong with the last one shall not come out after hours
         LabBatches(_pictures(stage, arrays), _settings(stage))
     network = build_network(stages[0], start, trunk)
-    if parallel.rank() == 0:
-        names = ("width", *look_up(config["model"]).settings)
-        built = {name: getattr(network, name) for name in names}
-        pictures = {name: len(one) for name, one in codes.items()}
-        Path(run_dir).mkdir(parents=True, exist_ok=True)
-        with whole_file(Path(run_dir) / "config.json") as file:
-            file.write(json.dumps(config | built | {"pictures": pictures}, indent=2).encode())
+    built = ("width", *look_up(config["model"]).settings)
+    config |= {name: getattr(network, name) for name in built}
+    config["pictures"] = {name: len(one) for name, one in codes.items()}
 
     def plan(stage: dict[str, Any]) -> Stage:
         def build(before: BatchRecipe | None) -> Recipe:
@@ -340,7 +387,7 @@ def train_run(
 
         return Stage(stage["steps"], build)
 
-    return fit_stages([plan(stage) for stage in stages], run_dir=run_dir, **options)
+    return fit_stages([plan(stage) for stage in stages], run_dir=run_dir, config=config, **options)
 
 
 def train_gan(
@@ -401,15 +448,19 @@ def load_run(
     story : str
         The stages' steps, pictures and seeds, and the minutes, in words.
     """
-    state = load_checkpoint(Path(run_dir) / "checkpoint.pt")
+    path = Path(run_dir) / "checkpoint.pt"
+    state = load_checkpoint(path)
     stages = stages_of(read_config(Path(run_dir) / "config.json"))[: state["stage"] + 1]
     network, parts = build_network(stages[-1]), state["recipe"]
+    if len(stages) <= state["stage"] or stages[-1]["size"] is None:
+        raise ValueError(f"{Path(run_dir) / 'config.json'}: not the config of {path}")
     if averaged and "best" not in parts:
         average = WeightAverage(network)
-        average.load_state_dict(parts["average"])
+        load_part(average, state, "average", path)
         network = average.network
     else:
-        network.load_state_dict(parts.get("best", parts["network"]))
+        which = next((name for name in ("best", "network") if name in parts), "generator")
+        load_part(network, state, which, path)
     steps = [stage["steps"] for stage in stages[:-1]] + [state["stage_step"]]
     story = ", then ".join(
         f"{count} steps of {stage['batch_size']} pictures, seed {stage['seed']}"
