@@ -374,7 +374,7 @@ def outcome(function: Callable, arguments: tuple, options: dict, *, loss: bool) 
 
 
 def is_mistake(solution: Callable, mutant: Callable, calls: list, *, loss: bool) -> bool:
-    """Whether a mutant does something else than the solution on some input, if that can be told."""
+    """Whether a mutant does other than the solution on some input, as far as can be told."""
     rng, compared = np.random.default_rng(0), 0
     try:
         with at_most(SECONDS):
