@@ -319,7 +319,7 @@ print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
 # | [03 ECCV16](03_eccv16.ipynb) | colour as classes: encoding, rebalancing, the network, and its training | 95 |
 # | [04 SIGGRAPH17](04_siggraph17.ipynb) | shortcuts, and a network that listens to hints: paint them | 100 |
 # | [05 Inference](05_inference.ipynb) | any photograph, a pipeline of your own, measures, failures | 95 |
-# | [06 A small GAN training run](06_gan_training.ipynb) | generator against discriminator: the game, its curves, its failures | 85 |
+# | [06 A small GAN training run](06_gan_training.ipynb) | generator against discriminator: the game, its curves, its failures | 100 |
 # | [07 Transfer learning](07_transfer_learning.ipynb) | a trained network learns a new domain, and forgets | 100 |
 #
 # The lessons build on each other, but not strictly. Whoever only wants to colour photographs can go
