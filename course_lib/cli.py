@@ -11,7 +11,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib import __version__, parallel
-from course_lib.console import accept_any_letter, one_line
+from course_lib.console import accept_any_letter, one_line, silent_libraries
 from course_lib.device import pick_device
 from course_lib.image import SUFFIXES, Found, ImageError, load_image, save_image, search_folder
 from course_lib.inference import colorize
@@ -148,8 +148,9 @@ def _one(
     source: Path, targets: dict[str, Path], nets: dict[str, nn.Module], options: argparse.Namespace
 ) -> int:
     """Colour one picture with every network that has something to do; return how many."""
-    rgb = load_image(source)
-    exif = notes(source)
+    with silent_libraries():
+        rgb = load_image(source)
+        exif = notes(source)
     for name, target in targets.items():
         _make(target.parent)
         save_image(target, _render(rgb, nets[name], options), exif=exif)
