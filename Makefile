@@ -4,8 +4,15 @@ PYTHON ?= python3
 VENV ?= .venv
 # "true" installs without the lock, to try other versions.
 UNLOCKED ?=
-# "true" takes the torch that needs no graphics card; on Linux that saves gigabytes.
-CPU ?=
+# Whether to take the torch that needs no NVIDIA card, which on Linux saves gigabytes: so it is
+# where there is no such card. "CPU=true" and "CPU=" decide it.
+CPU ?= $(if $(filter Linux,$(shell uname -s)),$(if $(wildcard $(NVIDIA)),,true))
+NVIDIA ?= /proc/driver/nvidia/version /dev/nvidiactl /dev/dxg
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# Where that index cannot be reached, the plain one has a torch too, and more.
+WITHOUT_NVIDIA = -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 \
+	--index-url $(CPU_INDEX) $(TORCH) \
+	|| echo "$(CPU_INDEX) cannot be reached: taking PyTorch from the usual place"
 TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := $(VENV)/bin
 SITE := 'import sysconfig; print(sysconfig.get_path("purelib"))'
@@ -28,7 +35,7 @@ help: ## list these commands
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...") if sys.version_info < (3, 10) else 0'
 	$(PYTHON) -m venv $(VENV)
-	$(if $(CPU),$(BIN)/python -m pip install --quiet $(TORCH) --index-url https://download.pytorch.org/whl/cpu)
+	$(if $(CPU),@$(BIN)/python $(WITHOUT_NVIDIA))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[lab,test]'
 	@touch $(STAMP)
 
@@ -61,7 +68,15 @@ test-lessons: $(STAMP) ## run every lesson as learners get it; compare text (nbv
 
 .PHONY: test-solved
 test-solved: $(STAMP) ## run every lesson with its solutions in
-	$(BIN)/python -m pytest -m notebooks
+	$(BIN)/python -m pytest -m 'notebooks and not changes'
+
+.PHONY: test-changes
+test-changes: $(STAMP) ## run every lesson twice in each cell, and with other numbers, photographs, seeds
+	$(BIN)/python -m pytest -m changes
+
+.PHONY: mutants
+mutants: $(STAMP) ## change the exercises' solutions in small ways; which do their checks let pass?
+	PYTHONPATH=tests $(BIN)/python -m mutants
 
 .PHONY: test-site
 test-site: $(STAMP) site slides ## build site and slides, and look at every link and every slide
@@ -72,24 +87,29 @@ build/npm/installed: Makefile
 	npm install --silent --prefix build/npm onnxruntime-web@1.30.0 axe-core@4.14.1
 	@touch $@
 
-.PHONY: test-browser
-test-browser: $(STAMP) build/npm/installed ## drive the hint painter in JupyterLab and on its page with a real browser
+$(VENV)/installed-browser: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
-		-e '.[onnx,browser]'
-	$(BIN)/python -m pytest tests/test_painter_browser.py tests/test_onnx.py
+		-e '.[fast,browser]'
+	@touch $@
+
+.PHONY: test-browser
+test-browser: $(VENV)/installed-browser build/npm/installed site slides ## drive lessons, site, slides and hint painter with a real browser
+	$(BIN)/python -m pytest tests/test_lessons_browser.py tests/test_painter_browser.py \
+		tests/test_onnx.py
 
 .PHONY: test-teaching
 test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit
 	$(BIN)/python -m pytest -m environments tests/test_class.py tests/test_offline_kit.py
 
 .PHONY: test
-test: $(STAMP) ## run every test, and say what ran and how long it took
+test: $(STAMP) $(VENV)/installed-browser ## run every test, and say what ran and how long it took
+	@-$(if $(shell command -v npm),$(MAKE) --no-print-directory build/npm/installed)
 	$(BIN)/python tests/run_parts.py $(MAKE) --no-print-directory
 
 # The three targets below make environments of their own; the first time that takes minutes.
 .PHONY: versions
 versions: $(STAMP)
-	$(PARALLEL) -m 'not environments'
+	$(PARALLEL) -m 'not environments and not changes and not browser'
 
 # Old releases deprecate parts of each other; that is for nobody here to mend.
 .PHONY: oldest
@@ -106,7 +126,7 @@ newest: ## run unit tests and lessons with the newest versions on the registry
 
 .venv-colab/installed: tests/colab_versions.txt constraints.txt
 	$(PYTHON) -m venv .venv-colab
-	$(if $(CPU),.venv-colab/bin/python -m pip install --quiet $(TORCH) --index-url https://download.pytorch.org/whl/cpu)
+	$(if $(CPU),@.venv-colab/bin/python $(WITHOUT_NVIDIA))
 	.venv-colab/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH) \
 		-r tests/colab_versions.txt
 	@touch $@
@@ -130,8 +150,18 @@ notebooks: $(STAMP) ## build the lessons from authoring/lessons
 		-r authoring/web/requirements.txt -c authoring/web/constraints.txt
 	@touch $@
 
+# What runs networks in a browser comes by npm.
+build/try/index.html: $(VENV)/installed-browser build/npm/installed \
+		$(wildcard course_lib/hint_painter/*.*) $(wildcard data/weights/*.safetensors)
+	$(BIN)/python -m course_lib.hint_painter.page build/try --home ../index.html \
+		--runtime build/npm/node_modules/onnxruntime-web/dist
+
 .PHONY: site
 site: .venv-site/installed ## build the lessons as a web site, in build/site: make site [REPO=owner/name]
+	@if ! command -v npm > /dev/null; then rm -rf build/try; \
+		echo 'The site has no page "Try it": that needs npm (Node.js), and there is none.'; \
+	elif ! $(MAKE) --no-print-directory build/try/index.html; then rm -rf build/try; \
+		echo 'The site has no page "Try it": the error above is why.'; fi
 	.venv-site/bin/python -m authoring.website '$(REPO)'
 
 .PHONY: slides
@@ -179,9 +209,9 @@ fuzz: $(STAMP) ## damage thousands of files and see that nothing breaks; writes 
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 .PHONY: bench
-bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
-	$(BIN)/python -m course_lib.evaluation
-	$(BIN)/python tests/benchmarks/large_photo.py
+bench: $(STAMP) ## measure how fast everything is, as ratios; write tests/benchmarks/README.md anew
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[fast]'
+	$(BIN)/python -m tests.benchmarks.ratios --write
 
 .PHONY: lock
 lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps torch)

@@ -286,8 +286,12 @@ def as_claim(code: str) -> str:
 def _done(lesson: str) -> NotebookNode:
     """The cell that says which exercises are done: of this lesson, at its start of all."""
     which = "" if lesson[:2] == "00" else f'"{lesson[:2]}"'
-    code = f"from course_lib.checks.progress import show_progress\n\nshow_progress({which})"
-    return new_code_cell(code, metadata={"tags": ["progress"]})
+    code = (
+        "# Which exercises have been [ok] on this machine; nothing of it is sent anywhere.\n"
+        f"from course_lib.checks.progress import show_progress\n\nshow_progress({which})"
+    )
+    folded = {"tags": ["progress"], "jupyter": {"source_hidden": True}}
+    return new_code_cell(code, metadata=folded)
 
 
 def make_notebook(
@@ -349,12 +353,17 @@ def execute(notebook: NotebookNode, folder: Path = course.NOTEBOOKS) -> None:
         notebook,
         **PATIENCE,
         record_timing=False,
+        store_widget_state=False,
         coalesce_streams=True,  # on a busy machine, what a cell prints comes in pieces
         resources={"metadata": {"path": str(folder)}},
     )
     client.execute(env={**os.environ, **STRICT})
     # execution notes the Python version and widgets' state, which differ between machines
     notebook.metadata = nbformat.from_dict(metadata)
+    # a widget without its kernel shows an error; what stands in for it stays
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def content(notebook: NotebookNode) -> list[tuple]:

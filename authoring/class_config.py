@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 from nbgrader.converters import Autograde, GenerateAssignment
-from nbgrader.preprocessors import ClearSolutions, OverwriteCells
+from nbgrader.preprocessors import ClearSolutions, Execute, OverwriteCells
+
+from authoring.marking import RunApart
 
 c = get_config()  # noqa: F821, nbgrader runs this file with it
 
@@ -22,9 +24,12 @@ os.environ["COURSE_PROGRESS"] = ""
 
 # Against answers that never end. The longest cell of a lesson takes about a minute on two ordinary
 # processor cores, and a busy machine may take many times that.
-c.Execute.timeout = 600
-c.Execute.startup_timeout = 600
-c.Execute.iopub_timeout = 600
+c.RunApart.timeout = 600
+c.RunApart.startup_timeout = 600
+c.RunApart.iopub_timeout = 600
+
+# A submission may hold a web page's code, which feedback and formgrader would run in your browser.
+c.HTMLExporter.sanitize_html = True
 
 # Without this a warning would cost an answer its points, as everything on stderr does.
 c.IgnorePattern.enabled = True
@@ -91,4 +96,7 @@ c.GenerateAssignment.preprocessors = [
 c.Autograde.sanitize_preprocessors = [
     RestoreTests if step is OverwriteCells else step
     for step in Autograde.sanitize_preprocessors.default()
+]
+c.Autograde.autograde_preprocessors = [
+    RunApart if step is Execute else step for step in Autograde.autograde_preprocessors.default()
 ]

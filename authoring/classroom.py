@@ -9,10 +9,15 @@ FOLDER/source/NN_name/NN_name.ipynb is the solved lesson, with the answers' fold
 - Its check becomes a test cell, which fails unless the answer is right. Its points follow from
   the difficulty that the exercise states.
 - Hidden tests go into the same cell, and nbgrader takes them out of what learners get. They are
-  in `hidden/lesson_NN.py`: for the check NAME a function ``test_NAME`` of the learner's answers,
+  in `hidden/lesson_NN.py`: for the check NAME a function ``test_NAME`` of the learner's functions,
   which raises if one is wrong. Each goes into a notebook by itself, so it imports what it needs,
   and draws its input at random, so that no answer can be made to fit it. An exercise without
   hidden tests is graded by its check.
+- `marking` runs hidden tests away from the learner's process, and calls the function there: with
+  plain data (`plain`), which plain data come back from. Where an answer takes or returns more, a
+  network or a loader, ``ask_NAME(function, ...)`` before the test is called with the function, in
+  the learner's process, and makes the one from the other. The test calls what it is given in the
+  same way, and compares.
 
 FOLDER/nbgrader_config.py is a copy of `class_config.py`. From there on it is nbgrader's work:
 generate_assignment, autograde, generate_feedback.
@@ -22,8 +27,10 @@ import ast
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -41,21 +48,14 @@ POINTS = {"Easy": 1, "Medium": 2, "Hard": 3}
 EXERCISE = re.compile(r"^### (Exercise \d+: .+)\n+\*(\w+), \d+ minutes\.\*", re.M)
 LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb")
 
-# Whatever an answer has done to the library or its checks is undone while it is tested. Then the
-# lesson goes on with the library that it had.
 TEST = '''\
-### BEGIN HIDDEN TESTS
-import sys
-
-_library = {{n: sys.modules.pop(n) for n in [*sys.modules] if n.startswith("course_lib")}}
-### END HIDDEN TESTS
 from course_lib.checks import {lesson} as check
 
 check.{name}({answers})
-### BEGIN HIDDEN TESTS
-{hidden}
-### END HIDDEN TESTS
-assert check.{name}.grade({answers}).status == "ok"'''
+{hidden}assert check.{name}.grade({answers}).status == "ok"'''
+
+#: Where a test cell has its hidden tests.
+HIDDEN_TESTS = re.compile(r"^### BEGIN HIDDEN TESTS\n(.*?)^### END HIDDEN TESTS\n", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def write_out_stubs(code: str) -> str:
 
 
 def hidden_tests(lesson: str) -> dict[str, str]:
-    """Hidden tests of a lesson: source by name.
+    """Hidden tests of a lesson: source by name, with what asks for them.
 
     Parameters
     ----------
@@ -119,8 +119,39 @@ def hidden_tests(lesson: str) -> dict[str, str]:
     if not path.exists():
         return {}
     text = path.read_text(encoding="utf-8")
+    sources = _functions(text)
+    return {
+        name: "\n\n\n".join(filter(None, [sources.get(name.replace("test_", "ask_", 1)), source]))
+        for name, source in sources.items()
+        if name.startswith("test_")
+    }
+
+
+def _functions(text: str) -> dict[str, str]:
     functions = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
     return {function.name: ast.get_source_segment(text, function) for function in functions}
+
+
+def hidden_test(source: str) -> tuple[str | None, Callable[..., None]]:
+    """A hidden test ready to run.
+
+    Parameters
+    ----------
+    source : str
+        As `hidden_tests` gives it.
+
+    Returns
+    -------
+    ask : str or None
+        The source of ``ask_NAME``, if there is one.
+    test : callable
+        ``test_NAME``.
+    """
+    sources = _functions(source)
+    scope: dict[str, Any] = {}
+    exec(source, scope)
+    (name,) = (name for name in sources if name.startswith("test_"))
+    return sources.get(name.replace("test_", "ask_", 1)), scope[name]
 
 
 def called(check: str) -> tuple[str, list[str]]:
@@ -148,23 +179,12 @@ def called(check: str) -> tuple[str, list[str]]:
     raise ValueError(f"a check cell ends with check.NAME(answers):\n{check}")
 
 
-def _test_cell(lesson: str, check: str, exercise: str, hidden: str) -> str:
-    """Code of a test cell, given that of its check, its exercise and its hidden tests."""
+def _test_cell(lesson: str, check: str, hidden: str) -> str:
+    """Code of a test cell, given that of its check and its hidden tests."""
     name, answers = called(check)
-    functions = [n.name for n in ast.parse(exercise).body if isinstance(n, ast.FunctionDef)]
-    steps = [
-        f'assert not {function}.__module__.startswith("course_lib")'
-        for function in functions
-        if function in answers
-    ]
     if hidden:
-        steps.append(f"test_{name}({', '.join(answers)})")
-    code = "sys.modules.update(_library)"
-    if steps:
-        code = "\n    ".join(["try:", *steps]) + f"\nfinally:\n    {code}"
-    if hidden:
-        code = f"{hidden}\n\n\n{code}"
-    return TEST.format(lesson=lesson, name=name, answers=", ".join(answers), hidden=code)
+        hidden = f"### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS\n"
+    return TEST.format(lesson=lesson, name=name, answers=", ".join(answers), hidden=hidden)
 
 
 def _metadata(grade_id: str, **kind: bool | int) -> dict:
@@ -221,7 +241,7 @@ def make_assignment(source: Path) -> tuple[NotebookNode, list[Exercise]]:
                 )
             test = tests.pop(f"test_{name}", "")
             exercises.append(Exercise(stated[1], name, POINTS[stated[2]], bool(test)))
-            cell.source = _test_cell(lesson, cell.source, exercise.source, test)
+            cell.source = _test_cell(lesson, cell.source, test)
             cell.metadata["nbgrader"] = _metadata(
                 f"test_{name}", grade=True, locked=True, points=exercises[-1].points
             )

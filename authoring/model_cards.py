@@ -43,18 +43,13 @@ FACTS = {
 }
 
 #: Panels of a history's picture: what is on the vertical axis; the columns and what to call them.
-#: ECCV16's balanced AuC is left out: a training takes it over all pixels at once, so that a few of
-#: the rarest colours decide it.
-PANELS: dict[str, dict[str, dict[str, str]]] = {
-    "eccv16": {
-        "training loss, nats": {"loss": "loss"},
-        "raw AuC, %": {"auc_raw": "raw AuC"},
-        "colourfulness": {"colourfulness": "ratio"},
-    },
-    "siggraph17": {
-        "training loss": {"loss": "sum", "huber": "Huber", "class": "cross entropy"},
-        "mean ab error, Lab units": {"error": "without hints", "error_hints": "with hints"},
-    },
+#: A network gets those whose columns its training has recorded. Balanced AuC is left out: a
+#: training takes it over all pixels at once, so that a few of the rarest colours decide it.
+PANELS: dict[str, dict[str, str]] = {
+    "training loss": {"loss": "sum", "huber": "Huber", "class": "cross entropy"},
+    "raw AuC, %": {"auc_raw": "raw AuC"},
+    "colourfulness": {"colourfulness": "ratio"},
+    "mean ab error, Lab units": {"error": "without hints", "error_hints": "with hints"},
 }
 
 #: What ``choose`` and ``compare`` measure, and what to call it.
@@ -202,10 +197,19 @@ def history(model: str) -> History:
     return History.load_csv(WEIGHTS / f"{model}-course.csv")
 
 
+def panels_of(rows: History) -> dict[str, dict[str, str]]:
+    """Those of `PANELS` that a history has something for, with the columns that it has."""
+    had = {
+        label: {column: name for column, name in columns.items() if rows.column(column)[0]}
+        for label, columns in PANELS.items()
+    }
+    return {label: columns for label, columns in had.items() if columns}
+
+
 def history_in_words(model: str) -> str:
     """The picture of a network's history in Markdown, with alternative text."""
     rows, panels = history(model), []
-    for label, columns in PANELS[model].items():
+    for label, columns in panels_of(rows).items():
         lines = []
         for column, name in columns.items():
             _, values = rows.column(column)
@@ -222,7 +226,8 @@ def history_in_words(model: str) -> str:
 
 def draw_history(model: str, path: Path) -> None:
     """Draw the history of a network's training as a PNG."""
-    rows, panels = history(model), PANELS[model]
+    rows = history(model)
+    panels = panels_of(rows)
     figure, axes = new_figure(1, len(panels), width=9, height=2.6)
     for axis, (label, columns) in zip(axes[0], panels.items(), strict=True):
         for number, (column, name) in enumerate(columns.items()):

@@ -14,8 +14,9 @@ What is on the slides follows from the lesson's cells by rule:
 - each figure gets a slide, with the first sentences of what the lesson says right after it, or
   right before where the next section follows; failing both, with the figure's description;
 - a list or formula that does not fit goes below, after the last sentence before it;
-- a few lines of code that directly follow a heading stand on its slide, and an exercise's stub
-  on the exercise's, where it fits;
+- a few lines of code that directly follow a heading stand on its slide;
+- an exercise stands alone: all that its cell says, the formula that stood last before it, and its
+  stub, on one slide or on several of the same heading;
 - text is cut after whole sentences, or whole items of a list, so that it fits;
 - hints, answers, other code, tables and the further reading are left to the lesson.
 """
@@ -51,6 +52,9 @@ SENTENCE = (
     r"(?:(?<=[.!?:])|(?<=[.!?:][*)\"])|(?<=[.!?:]\*\*))"
     r"(?<!e\.g\.)(?<!i\.e\.)(?<! al\.)\s+"
 )
+
+#: How the headings of exercises begin.
+EXERCISE = ("Exercise ", "Challenge: ")
 
 #: Sections that are for reading at home.
 LEFT_OUT = ("Further reading",)
@@ -185,22 +189,29 @@ class _Deck:
         self.wants = False  # the newest slide has no text yet
         self.shown = ""  # the paragraph that was put on a slide last
         self.used: set[str] = set()  # all that were
+        self.formula = ""  # the section's last, if no exercise has used it
 
     def add(self, slide: Slide) -> None:
         if slide.level < 3:
             self.columns.append([])
-            self.section = slide.heading
+            self.section, self.formula = slide.heading, ""
         self.columns[-1].append(slide)
         self.wants = True
 
     def read(self, cell: NotebookNode) -> None:
-        before = ""
+        before, exercise = "", False
         for kind, text in blocks(cell.source):
             slide = self.columns[-1][-1] if self.columns else None
+            if kind == "formula":
+                self.formula = text
             bold = re.fullmatch(r"\*\*([^*]+)\*\*", text)
             if kind == "heading":
                 marks, heading = text.split(maxsplit=1)
                 self.add(Slide(heading, min(len(marks), 3)))
+                exercise = heading.startswith(EXERCISE)
+            elif exercise and kind in ("paragraph", "list", "formula"):
+                self.used.add(text)
+                self.go_on(text)
             elif bold:
                 self.add(Slide(bold[1], 3))
             elif kind == "paragraph" and self.wants:
@@ -226,14 +237,33 @@ class _Deck:
         slide.text = text
         return True
 
+    def go_on(self, text: str) -> None:
+        """Put text below that of the newest slide, or on another one of the same heading."""
+        slide = self.columns[-1][-1]
+        if self.append(f"{slide.text}\n\n{text}".strip()):
+            self.wants = False
+            return
+        parts = pieces(text) if re.match(r"[-*] |\d+\. ", text) else [text]
+        for part in parts:
+            short = part if lines(part) <= LINES else sentences(part, LINES)
+            if self.wants:
+                slide.text, self.wants = short, False
+            elif short:
+                self.columns[-1].append(Slide(slide.heading, 3, short))
+
     def listing(self, code: str) -> None:
         """Put code that directly follows a heading on the heading's slide."""
         if self.wants:
             self.wants = not self.append(_fenced(code))
 
     def stub(self, code: str) -> None:
-        """Put an exercise's stub below what there is to do."""
-        self.append(f"{self.columns[-1][-1].text}\n\n{_fenced(code)}")
+        """Put the formula that an exercise is about, and its stub, below what there is to do."""
+        slide = self.columns[-1][-1]
+        if self.formula and "$$" not in slide.text:
+            self.append(f"{slide.text}\n\n{self.formula}")
+        self.formula = ""
+        if lines(_fenced(code)) <= LINES:
+            self.go_on(_fenced(code))
 
     def draw(self, picture: str, alt: str, caption: str) -> None:
         slide = self.columns[-1][-1]

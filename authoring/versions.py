@@ -44,7 +44,7 @@ def lock() -> None:
         kept = Path(folder) / "kept.txt"
         kept.write_text(torch + "\n", encoding="utf-8")
         command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--universal"]
-        for extra in ("lab", "test", "teach", "onnx", "browser"):
+        for extra in ("lab", "test", "teach", "fast", "browser"):
             command += ["--extra", extra]
         command += ["--python-version", "3.10"]
         command += ["--no-annotate", "--no-header", "--quiet", "-c", str(kept)]

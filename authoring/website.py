@@ -5,6 +5,8 @@
 
 Without a name it takes the repository that publish.py wrote down, if it did.
 
+The page "Try it", the hint painter, comes along if `make site` has built it into build/try.
+
 Runs in the environment of web/requirements.txt. Nothing is executed, and nothing is fetched: the
 pages are copied with small changes, which `stage` makes, and Jupyter Book does the rest.
 """
@@ -26,6 +28,23 @@ from authoring.course import ROOT
 SETTINGS = ROOT / "authoring" / "web"
 WORK = course.BUILD / "site-work"
 SITE = course.BUILD / "site"
+#: Where `course_lib.hint_painter.page` has put the page "Try it"; missing where there is no npm.
+TRY = course.BUILD / "try"
+
+#: Stands in for the painter while Jupyter Book builds, so that links to it and the search know it.
+TRY_STUB = """\
+# Try it
+
+Colour a photograph in this browser: choose one of ours or bring your own, click, choose a colour.
+Nothing is uploaded.
+"""
+TRY_OFFER = """
+:::{admonition} Colour a photograph now
+:class: tip
+**[Try it](try/index.md)** in this browser, with one of our photographs or your own: the network
+colours it, and you tell it what it cannot know. Nothing is uploaded, and nothing installed.
+:::
+"""
 
 #: Code in Markdown; or a link or picture that leads neither to the web nor into its own page.
 CODE = r"(?:```.*?```|`[^`]*`)"
@@ -36,9 +55,11 @@ def pages() -> dict[str, str]:
     """Files of the repository that are pages of the site, and their names there."""
     lessons = [source.stem for source in course.lessons()]
     return {
-        "notebooks/README.md": "index.md",
+        "authoring/web/index.md": "index.md",
+        "notebooks/README.md": "lessons.md",
         **{f"notebooks/{name}.ipynb": f"{name}.ipynb" for name in lessons},
-        "notebooks/common_errors.md": "common_errors.md",
+        **{f"notebooks/{page.name}": page.name for page in course.help_pages()},
+        "TEACHING.md": "teaching.md",
         "data/README.md": "data.md",
     }
 
@@ -95,7 +116,7 @@ def with_links(text: str, page: str, where: dict[str, str] | None, pictures: Pat
 def staged(
     notebook: NotebookNode, page: str, where: dict[str, str] | None, pictures: Path
 ) -> NotebookNode:
-    """A lesson as Jupyter Book takes it: side matters folded or left out.
+    """A lesson as Jupyter Book takes it: side matters left out, links as the site needs them.
 
     Parameters are those of `with_links`, but for the notebook, which is changed.
     """
@@ -108,14 +129,15 @@ def staged(
             continue
         if cell.cell_type == "markdown":
             cell.source = with_links(cell.source, page, where, pictures)
-            cells.append(cell)
-            continue
-        if "assertion" in tags:
-            cell.metadata["tags"] = [*tags, "hide-input"]
         cells.append(cell)
     notebook.cells = cells
     notebook.metadata.pop(course.RECORD, None)
     return notebook
+
+
+def has_try() -> bool:
+    """Whether the page "Try it" has been built."""
+    return (TRY / "index.html").is_file()
 
 
 def stage(folder: Path, where: dict[str, str] | None) -> None:
@@ -125,8 +147,13 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
             notebook = course.read(Path(name).stem)
             nbformat.write(staged(notebook, page, where, folder), folder / name)
         else:
-            text = (ROOT / page).read_text(encoding="utf-8")
-            (folder / name).write_text(with_links(text, page, where, folder), encoding="utf-8")
+            text = with_links((ROOT / page).read_text(encoding="utf-8"), page, where, folder)
+            if name == "index.md" and has_try():
+                text = text.replace("\n## ", f"{TRY_OFFER}\n## ", 1)
+            (folder / name).write_text(text, encoding="utf-8")
+    if has_try():
+        (folder / "try").mkdir()
+        (folder / "try" / "index.md").write_text(TRY_STUB, encoding="utf-8")
     static = folder / "_static"
     static.mkdir()
     shutil.copy(SETTINGS / "style.css", static)
@@ -147,14 +174,20 @@ def stage(folder: Path, where: dict[str, str] | None) -> None:
 def contents() -> dict:
     """The table of contents as Jupyter Book takes it, the lessons by their names."""
     lessons = [{"file": f"{file}.ipynb", "title": name} for file, name in course.names().items()]
+    painter = {"caption": "At once", "chapters": [{"file": "try/index.md", "title": "Try it"}]}
     return {
         "format": "jb-book",
         "root": "index.md",
         "parts": [
-            {"caption": "Lessons", "chapters": lessons},
+            *([painter] if has_try() else []),
+            {"caption": "Lessons", "chapters": [{"file": "lessons.md"}, *lessons]},
             {
                 "caption": "Help and reference",
-                "chapters": [{"file": "common_errors.md"}, {"file": "data.md"}],
+                "chapters": [
+                    *({"file": page.name} for page in course.help_pages()),
+                    {"file": "teaching.md"},
+                    {"file": "data.md"},
+                ],
             },
         ],
     }
@@ -187,6 +220,8 @@ def main() -> None:
         sys.exit(done.stdout)
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.move(WORK / "_build" / "html", SITE)
+    if has_try():
+        shutil.copytree(TRY, SITE / "try", dirs_exist_ok=True)
     shutil.rmtree(WORK)
     print(f"open {(SITE / 'index.html').relative_to(ROOT)}")
 

@@ -3,10 +3,13 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -14,7 +17,7 @@ from course_lib import __version__, parallel
 from course_lib.console import accept_any_letter, one_line, silent_libraries
 from course_lib.device import pick_device
 from course_lib.image import SUFFIXES, Found, ImageError, load_image, save_image, search_folder
-from course_lib.inference import colorize
+from course_lib.inference import ENGINES, colorize
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
 from course_lib.models import NETWORKS, WeightsError, load_network, shipped_weights
 from course_lib.models.loading import SIZES
@@ -47,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
         help="pixels of the shorter side at the network (default: what it was trained for)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default: auto)")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="what computes the network: torch, in float32; bfloat16, in half the bits; auto: "
+        "bfloat16 where the processor has units for it; onnx: ONNX Runtime (default: auto)",
+    )
     parser.add_argument(
         "--saturation",
         type=_number(float, 0, 10),
@@ -129,7 +139,7 @@ def _passed_over(found: Found) -> str:
 
 
 def _render(rgb: np.ndarray, net: nn.Module, options: argparse.Namespace) -> np.ndarray:
-    out = colorize(rgb, net, size=options.size)
+    out = colorize(rgb, net, size=options.size, engine=options.engine)
     if options.saturation != 1:
         out = set_saturation(out, options.saturation)
     if options.temperature != NEUTRAL_KELVIN:
@@ -146,15 +156,33 @@ def _make(folder: Path) -> None:
 
 def _one(
     source: Path, targets: dict[str, Path], nets: dict[str, nn.Module], options: argparse.Namespace
-) -> int:
-    """Colour one picture with every network that has something to do; return how many."""
-    with silent_libraries():
-        rgb = load_image(source)
-        exif = notes(source)
-    for name, target in targets.items():
-        _make(target.parent)
-        save_image(target, _render(rgb, nets[name], options), exif=exif)
-    return len(targets)
+) -> tuple[int, int, str | None]:
+    """Colour one picture with every network that has something to do.
+
+    Returns how many results were made, how many were there already, and what went wrong.
+    """
+    done = kept = 0
+    problem = None
+    try:
+        if not options.overwrite:
+            wanted = {name: target for name, target in targets.items() if not target.exists()}
+            kept, targets = len(targets) - len(wanted), wanted
+        if targets:
+            rgb, exif = load_image(source), notes(source)
+        for name, target in targets.items():
+            _make(target.parent)
+            save_image(target, _render(rgb, nets[name], options), exif=exif)
+            done += 1
+    except ImageError as error:
+        problem = str(error)
+    except (OSError, ValueError) as error:
+        problem = f"{source}: {getattr(error, 'strerror', None) or error}"
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has no one exception for it: on the CPU it is a plain RuntimeError.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        problem = f"{source}: not enough memory; try a smaller --size or photo"
+    return done, kept, problem
 
 
 def _complain(line: object) -> None:
@@ -186,27 +214,20 @@ def _run(options: argparse.Namespace) -> int:
         (source, {name: places(source, place, name) for name in names}) for source, place in tasks
     ]
     jobs = jobs[parallel.share_of_files(len(jobs))]
-    bar = tqdm(jobs, disable=options.quiet or len(jobs) < 2, unit="photo")
-    for source, targets in bar:
-        try:
-            if not options.overwrite:
-                existing = [name for name, target in targets.items() if target.exists()]
-                kept += len(existing)
-                targets = {k: v for k, v in targets.items() if k not in existing}
-            if targets:
-                done += _one(source, targets, nets, options)
-        except ImageError as error:
-            failed += 1
-            _complain(error)
-        except (OSError, ValueError) as error:
-            failed += 1
-            _complain(f"{source}: {getattr(error, 'strerror', None) or error}")
-        except (MemoryError, RuntimeError) as error:
-            # PyTorch has no one exception for it: on the CPU it is a plain RuntimeError.
-            if not isinstance(error, MemoryError) and "memory" not in str(error):
-                raise
-            failed += 1
-            _complain(f"{source}: not enough memory; try a smaller --size or photo")
+    with (
+        silent_libraries(),
+        # While one photograph is read or written, another is computed. Each thread has a single
+        # one in memory. Each computes with all cores, as for a single one: so its bytes are those.
+        ThreadPoolExecutor(torch.get_num_threads()) as pool,
+        tqdm(total=len(jobs), disable=options.quiet or len(jobs) < 2, unit="photo") as bar,
+        warnings.catch_warnings(),  # load_image's own would be mixed up between threads
+    ):
+        for made, present, problem in pool.map(lambda job: _one(*job, nets, options), jobs):
+            bar.update()
+            done, kept = done + made, kept + present
+            if problem is not None:
+                failed += 1
+                _complain(problem)
     done, kept, failed = map(int, parallel.total_over_processes([done, kept, failed]))
     if not options.quiet and parallel.rank() == 0:
         kept_note = f", {kept} already there (--overwrite replaces them)" if kept else ""
@@ -236,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with parallel.joined_processes():
             return _run(options)
-    except (ImageError, WeightsError, ValueError) as error:
+    except (ImageError, WeightsError, ValueError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

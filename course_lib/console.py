@@ -3,7 +3,8 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 
 def accept_any_letter() -> None:
@@ -20,16 +21,27 @@ def accept_any_letter() -> None:
 def silent_libraries() -> Iterator[None]:
     """Keep libraries written in C from printing errors of their own, for a with statement.
 
-    libtiff does so about damaged files. What Python prints in the meantime is lost, too.
+    libtiff does so about damaged files. What Python prints is still seen.
     """
+    stderr = sys.stderr
+    try:
+        ours = stderr.fileno() == 2
+        before = os.dup(2)
+    except (AttributeError, OSError):  # a program without a console, or a notebook
+        yield
+        return
     with ExitStack() as stack:
-        with suppress(OSError):  # a program without a console has no such descriptor
-            before = os.dup(2)
-            stack.callback(os.close, before)
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            stack.callback(os.close, nowhere)
-            os.dup2(nowhere, 2)
-            stack.callback(os.dup2, before, 2)
+        stack.callback(os.close, before)
+        stack.callback(os.dup2, before, 2)
+        if ours:
+            stderr.flush()
+            sys.stderr = os.fdopen(
+                os.dup(before), "w", 1, encoding=stderr.encoding, errors=stderr.errors
+            )
+            stack.callback(setattr, sys, "stderr", stderr)
+            stack.callback(sys.stderr.close)
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         yield
 
 

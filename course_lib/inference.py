@@ -14,11 +14,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from course_lib.device import bfloat16_pays
 from course_lib.fast_lab import in_bands, lab_to_rgb, lightness
 from course_lib.hints import Hint, hint_tensors
 from course_lib.lab import rgb_to_lab_tensor
 from course_lib.models import NETWORKS, evaluating, load_file, load_network, name_of
 from course_lib.models.loading import looks_like_path
+from course_lib.models.onnx import onnx_network
+
+#: What can compute a network; see `colorize`.
+ENGINES = ("torch", "bfloat16", "auto", "onnx")
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:
@@ -161,6 +166,7 @@ def predict_ab(
     *,
     size: int | None = None,
     hints: Sequence[Hint] = (),
+    engine: str = "torch",
 ) -> tuple[Tensor, Tensor]:
     """Run a network on a photograph at the network's size.
 
@@ -174,6 +180,8 @@ def predict_ab(
         Pixels of the shorter side at the network; the size it was trained for unless given.
     hints : sequence of Hint
         For SIGGRAPH17; see `hints.hint_tensors`.
+    engine : str
+        One of `ENGINES`.
 
     Returns
     -------
@@ -187,15 +195,20 @@ def predict_ab(
     ValueError
         If a colour is not finite: the network's weights are damaged.
     """
-    L = prepare(rgb, size or getattr(net, "input_size", 256))
+    if engine not in ENGINES:
+        raise ValueError(f"no engine called {engine!r}; use {', '.join(ENGINES)}")
     device = next(net.parameters()).device
+    L = prepare(rgb, size or getattr(net, "input_size", 256))
     inputs = [L]
     if hints:
         able = {name: row.build.__name__ for name, row in NETWORKS.items() if row.takes_hints}
         if name_of(net) not in able:
             raise ValueError(f"hints need {' or '.join(able.values())}; this network takes none")
         inputs += hint_tensors(hints, rgb.shape[:2], L.shape[-2:])
-    with evaluating(net):
+    if engine == "onnx":
+        net, device = onnx_network(net), torch.device("cpu")
+    half = engine == "bfloat16" or (engine == "auto" and bfloat16_pays(device))
+    with evaluating(net), torch.autocast(device.type, torch.bfloat16, enabled=half):
         ab = net(*(x.to(device) for x in inputs))
     if not torch.isfinite(ab).all():
         raise ValueError(
@@ -220,6 +233,7 @@ def colorize(
     size: int | None = None,
     hints: Sequence[Hint] = (),
     guided: bool = True,
+    engine: str = "torch",
 ) -> np.ndarray:
     """Colour a photograph; its own lightness, and so every detail, stays.
 
@@ -237,6 +251,12 @@ def colorize(
     guided : bool
         Enlarge the colours along the photograph's edges; False: bilinearly, as the published
         demonstration does.
+    engine : {"torch", "bfloat16", "auto", "onnx"}
+        What computes the network. "torch": PyTorch, in the network's own precision, the same on
+        every machine. "bfloat16": PyTorch in half the bits, with a and b within about one unit;
+        "auto" does so where the processor or card has units for it (`device.bfloat16_pays`) and
+        is twice as fast then. "onnx": ONNX Runtime, ``pip install "course-lib[fast]"``; the
+        network is translated at its first picture, which takes some seconds.
 
     Returns
     -------
@@ -257,7 +277,7 @@ def colorize(
         )
     if rgb.dtype != np.uint8:
         raise ValueError(f"expected uint8, got {rgb.dtype}; load_image() also takes float arrays")
-    small_l, ab = predict_ab(rgb, _loaded(net), size=size, hints=hints)
+    small_l, ab = predict_ab(rgb, _loaded(net), size=size, hints=hints, engine=engine)
     return _assemble(rgb, small_l, ab, guided)
 
 

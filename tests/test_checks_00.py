@@ -31,5 +31,6 @@ WRONG["mean_difference"] = [
     (lambda a, b: (a.astype(float) - b).mean(), "expected 200, got -200"),
     (lambda a, b: np.abs(a.astype(float) - b).mean(axis=-1), "expected shape"),
     (lambda a, b: None, "return"),
-    (in_place, "random pictures"),
+    (in_place, "changes its argument"),
+    (lambda a, b: np.abs(a.astype(np.int8).astype(int) - b.astype(np.int8)).mean(), "int8"),
 ]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from lesson import defined_in
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 from torch.utils.data import DataLoader
 
@@ -11,6 +12,9 @@ from course_lib.metrics import psnr as library_psnr
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}
+
+#: The challenge's solution goes on from the mean colour, which a cell computes.
+GIVEN = {"mean_ab": np.array([5.0, 13.0])}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +88,7 @@ WRONG["make_loaders"] = [
     (lambda t, v, n: loaders(t, v[:4], n), "should give each of 6"),
     (lambda t, v, n: loaders(t, v, n)[0], "two loaders"),
     (lambda t, v, n: (DataLoader(t, n), DataLoader(v, n)), "make_pair"),
+    (lambda t, v, n: loaders(t, v, 1), "Hand batch_size on"),
     (lambda t, v, n: None, "return"),
 ]
 
@@ -119,9 +124,77 @@ def test_a_loop_is_a_right_answer_too():
     assert check.level_colours.grade(by_loop).status == "ok"
 
 
+def slid(picture, weights, bias=0.0):
+    k = len(weights)
+    return (sliding_window_view(picture, (k, k)) * weights).sum(axis=(2, 3)) + bias
+
+
+def padded(picture, weights, bias=0.0):
+    return slid(np.pad(picture, len(weights) // 2), weights, bias)
+
+
+def added_to(picture, weights, bias=0.0):
+    picture += bias
+    return slid(picture, weights)
+
+
+WRONG["convolve"] = [
+    (lambda p, w, b=0.0: slid(p, w), "bias is missing"),
+    (lambda p, w, b=0.0: slid(p, w, b * w.size), "once"),
+    (lambda p, w, b=0.0: slid(p, w) / w.size + b, "mean of the products"),
+    (lambda p, w, b=0.0: slid(p, w[::-1, ::-1], b), "upside down"),
+    (lambda p, w, b=0.0: slid(p, w.T, b), "changed places"),
+    (lambda p, w, b=0.0: np.maximum(slid(p, w, b), 0), "ReLU"),
+    (lambda p, w, b=0.0: slid(p, w, -b), "plus the bias"),
+    (lambda p, w, b=0.0: slid(p, w, b)[:-1], "expected shape"),
+    (padded, "own shape"),
+    (added_to, "changes its argument"),
+    (lambda p, w, b=0.0: None, "return"),
+]
+
+
+def test_a_convolution_of_tensors_is_a_right_answer_too():
+    def by_torch(picture, weights, bias=0.0):
+        x, w = (torch.from_numpy(v)[None, None] for v in (picture, weights))
+        return torch.nn.functional.conv2d(x, w)[0, 0] + bias
+
+    assert check.convolve.grade(by_torch).status == "ok"
+
+
+WRONG["order_of_step"] = [
+    ("BEACD", "forget them"),
+    ("DEBAC", "no guess yet"),
+    ("DBAEC", "right after the guess"),
+    ("DBECA", "optimizer needs them"),
+    ("DBEA", "each of the letters"),
+    (["D", "B"], "letters"),
+]
+
+
+@pytest.mark.parametrize("order", ["d, b, e, a, c", "BDEAC", "BEDAC"])
+def test_old_gradients_may_be_forgotten_at_any_time_before_the_new_ones(order):
+    assert check.order_of_step.grade(order).status == "ok"
+
+
+WRONG["my_colorizer"] = [
+    (lambda gray: gray, "not yet"),
+    (
+        lambda gray: cl.lab_to_rgb(cl.rgb_to_lab(gray) + np.float32([0, *GIVEN["mean_ab"]])),
+        "not yet",
+    ),
+    (lambda gray: gray.astype(float), "uint8"),
+    (lambda gray: gray[..., 0], "expected shape"),
+    (lambda gray: None, "return"),
+]
+
+
 def decibels(rgb, truth, *, factor=10.0, log=np.log10, mean=np.mean, peak=255.0**2):
     error = mean((rgb.astype(float) - truth) ** 2)
     return factor * log(peak / error) if error else np.inf
+
+
+def in_16_bits(error):
+    return np.mean(np.sqrt(error).round().astype(np.int16) ** 2)
 
 
 WRONG["psnr"] = [
@@ -138,8 +211,20 @@ WRONG["psnr"] = [
     (lambda x, y: np.mean((x.astype(float) - y) ** 2), "MSE"),
     (lambda x, y: 20 * np.log10(255 / np.abs(x.astype(float) - y).mean()), "absolute"),
     (lambda x, y: 0.0 if (x == y).all() else decibels(x, y), "infinity"),
+    (lambda x, y: decibels(x.astype(np.int16), y, mean=in_16_bits), "in 16 bits"),
     (lambda x, y: None, "return"),
 ]
+
+
+def test_half_precision_is_no_mistake_of_thought():
+    def coarse(rgb, truth):
+        return (
+            decibels(rgb.astype(np.float16), truth.astype(np.float16))
+            if (rgb != truth).any()
+            else np.inf
+        )
+
+    assert check.psnr.grade(coarse).status == "ok"
 
 
 WRONG["best_first"] = [
@@ -168,6 +253,13 @@ def test_the_learners_table_is_what_the_lesson_goes_on_with(solved):
     levels = np.rint(L).astype(int)
     scipys = [ndimage.mean(ab[:, c], levels, np.arange(101)) for c in (0, 1)]
     assert np.allclose(solved["level_colours"](L, ab), np.stack(scipys, axis=-1))
+    assert np.allclose(solved["scipy_table"](L, ab), np.stack(scipys, axis=-1))
+
+
+def test_the_lessons_convolution_is_pytorchs(solved):
+    picture, weights = (np.random.default_rng(8).normal(size=s) for s in ((9, 12), (5, 5)))
+    ours = solved["convolve"](picture, weights, 3.0)
+    assert np.allclose(ours, solved["by_pytorch"](picture, weights, 3.0))
 
 
 def test_the_lessons_mean_chroma_is_the_librarys(solved):

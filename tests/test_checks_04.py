@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from lesson import defined_in
 from skimage import data
 
 import course_lib as cl
+from authoring import course
 from course_lib.checks import lesson_04 as check
 from course_lib.data.arrays import square
 from course_lib.evaluation import psnr_against_hints, reveal_hints
@@ -21,6 +24,53 @@ WRONG = {}
 @pytest.fixture(scope="module")
 def solved():
     return defined_in("04_siggraph17")
+
+
+# What learners write makes what the lesson shows.
+
+
+def chosen_in(names, lesson="04_siggraph17"):
+    """Run the lesson's lines that choose between the learner's piece and the library's."""
+    source = (course.LESSONS / f"{lesson}.py").read_text(encoding="utf-8")
+    lines = [line for line in source.splitlines() if ".choose(" in line]
+    exec("\n".join(lines), names)
+    return names
+
+
+@pytest.mark.parametrize("exercise", ["to_tensors", "decode", "gain_curve", "reach"])
+def test_the_lesson_goes_on_with_what_the_learner_wrote_once_it_is_right(exercise):
+    names, called = defined_in("04_siggraph17"), []
+    names["net"] = cl.siggraph17()
+    right = names[exercise]
+
+    @functools.wraps(right)
+    def mine(*arguments, **options):
+        called.append(exercise)
+        return right(*arguments, **options)
+
+    def wrong(*arguments, **options):
+        return 2 * right(*arguments, **options)
+
+    names["gains"] = {7: np.full((2, 2), 3.0)}
+    photo, dot = cl.load_photo("gray/camera")[::4, ::4], [(40, 40, (200, 30, 30))]
+
+    def results():
+        coloured = names["colour"](photo, dot)
+        reached = names["reach_of"](photo, coloured)
+        gains = names["curve_of"]([photo], [dot], [0, 1], names["colour"])
+        return coloured, reached, gains
+
+    names[exercise] = wrong
+    chosen_in(names)
+    instead = results()
+    names[exercise] = mine
+    chosen_in(names)
+    called.clear()
+    own = results()
+    assert called
+    assert np.abs(own[0].astype(int) - instead[0]).max() <= 2
+    assert own[1] == pytest.approx(instead[1], abs=0.01)
+    assert (own[2] != instead[2]).any() == (exercise == "gain_curve")
 
 
 # What learners write is what the library does, on random input.
@@ -97,6 +147,57 @@ def test_the_lessons_gain_curve_is_the_librarys(solved, net):
     )
     levels = psnr_against_hints(net, pictures, (0, *counts), seed=7)
     assert mine == pytest.approx((levels[:, 1:] - levels[:, :1]).mean(axis=0), abs=0.03)
+
+
+def distance(before, after):
+    gap = (cl.rgb_to_lab(after) - cl.rgb_to_lab(before))[..., 1:]
+    return np.linalg.norm(gap, axis=-1)
+
+
+WRONG["reach"] = [
+    (lambda a, b, limit=5: 100 * (distance(a, b) > limit).mean(), "percentage"),
+    (lambda a, b, limit=5: (distance(a, b) > limit).sum(), "how many pixels"),
+    (lambda a, b, limit=5: (distance(a, b) <= limit).mean(), "stayed within"),
+    (lambda a, b, limit=5: distance(a, b).mean(), "mean distance"),
+    (lambda a, b, limit=5: (distance(a, b) > 5).mean(), "argument"),
+    (lambda a, b, limit=5: distance(a, b) > limit, "single number"),
+    (lambda a, b, limit=5: (np.abs(b - a).max(axis=-1) > limit).mean(), "True where"),
+    (lambda a, b, limit=5: None, "return"),
+]
+
+
+WRONG["training_step"] = [
+    ("ACDFBE", "made from a batch"),
+    ("CDAFBE", "before the network is asked"),
+    ("CADBFE", "backward starts from it"),
+    ("CADFEB", "goes by the gradients"),
+    ("CADFB", "once"),
+    (3, "letters"),
+]
+
+
+def test_the_order_may_be_written_with_spaces_and_small_letters():
+    assert check.training_step.grade("c, a, d, f, b, e").status == "ok"
+
+
+ONE = (376, 324, (86, 123, 56))
+
+WRONG["ten_hints"] = [
+    ("paint", "expected a list"),
+    ([], "empty"),
+    ([ONE] * 11, "too many"),
+    ([(1, 2, 3)], "hints are a list of"),
+    ([(600, 20, (86, 123, 56))], "outside"),
+    ([(row, 380, (255, 0, 255)) for row in range(20, 500, 60)], "do harm"),
+    ([(376, 324, (86, 123, 56)), (128, 356, (118, 138, 170))][:1] * 2, "do harm"),
+]
+
+
+def test_hints_that_were_painted_are_ranked(solved):
+    result = check.ten_hints.grade(solved["my_ten"])
+    assert result.status == "ok" and "largest error first" in result.message
+    few = check.ten_hints.grade(np.array(solved["my_ten"][:2], dtype=object))
+    assert few.status == "try again" and "expected a list" in few.message
 
 
 def way_up(net, one, two, three, seven, *, use=(1, 1), scale=110.0, join=torch.add):

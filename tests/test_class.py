@@ -4,14 +4,15 @@
 release assignments and grade submissions, as a teacher would.
 """
 
+import contextlib
 import copy
-import inspect
 import json
 import random
 import re
 import subprocess
 import sys
-from functools import cache
+import time
+from functools import cache, partial
 from pathlib import Path
 
 import jupytext
@@ -22,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from lesson import defined_in
 
-from authoring import build, classroom, course
+from authoring import build, classroom, course, plain
 from authoring.course import ROOT, tagged
 from course_lib.lab import XYZ_FROM_RGB
 from course_lib.models.eccv16 import ECCV16
@@ -86,9 +87,18 @@ def defined(lesson, *, solved):
 
 
 def hidden_test(lesson, name):
-    scope = {}
-    exec(classroom.hidden_tests(f"lesson_{lesson[:2]}")[f"test_{name}"], scope)
-    return scope[f"test_{name}"]
+    """A hidden test, which gets at answers as it does when it marks: through plain data."""
+    source = classroom.hidden_tests(f"lesson_{lesson[:2]}")[f"test_{name}"]
+    ask, test = classroom.hidden_test(source)
+
+    def call(function, *arguments, **options):
+        question = {"answer": "function", "call": True, "through": ask}
+        question |= {"arguments": arguments, "options": options}
+        reply = plain.loads(plain.answer({"function": function}, plain.dumps(question)))
+        assert "error" not in reply, reply["error"]
+        return reply["value"]
+
+    return lambda *functions: test(*(partial(call, function) for function in functions))
 
 
 def check_of(lesson, name):
@@ -352,30 +362,61 @@ def test_every_function_that_is_asked_for_has_hidden_tests(source):
         assert asks == (f"test_{name}" in hidden), name
 
 
-@pytest.fixture
-def library():
-    """The course's library stays as it is, whatever a test loads afresh."""
-    loaded = {name: module for name, module in sys.modules.items() if is_of_the_library(name)}
-    yield
-    for name in filter(is_of_the_library, [*sys.modules]):
-        del sys.modules[name]
-    sys.modules.update(loaded)
+@pytest.mark.parametrize(
+    "value",
+    [
+        [None, True, 3, -1.5, float("inf"), "é", b"\0", (), {1, 2}, {"a": [1], 2: ("b",)}],
+        [np.arange(6, dtype=np.uint8).reshape(1, 2, 3), np.float32(2), np.zeros((0, 3))],
+        [torch.rand(2, 3), torch.tensor(1), Path("a/b.png")],
+    ],
+)
+def test_plain_data_come_through_as_they_are(value):
+    for one, other in zip(value, plain.loads(plain.dumps(value)), strict=True):
+        assert type(one) is type(other) or isinstance(one, np.generic)
+        assert np.array_equal(one, other) and getattr(one, "dtype", 0) == getattr(
+            other, "dtype", 0
+        )
 
 
-def is_of_the_library(name):
-    return name.split(".")[0] == "course_lib"
+class Chameleon(str):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = str.__hash__
 
 
-@pytest.mark.usefixtures("library")
-@each_lesson
-def test_test_cells_pass_the_solution_though_they_load_the_library_afresh(source):
-    notebook, _ = classroom.make_assignment(source)
-    names = dict(defined(source.stem, solved=True))
-    for value in names.values():
-        if inspect.isfunction(value) and value.__module__ is None:
-            value.__module__ = "__main__"  # as in a notebook
-    for cell in graded(notebook):
-        exec(cell.source, names)
+@pytest.mark.parametrize("value", [object(), print, np.array([object()]), [{"a": range(3)}]])
+def test_nothing_else_comes_through(value):
+    with pytest.raises(TypeError):
+        plain.dumps(value)
+    assert type(plain.loads(plain.dumps(Chameleon("x")))) is str
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '["array", "|O", [1], "AAAAAAAAAAA="]',
+        '["array", "<f8", [9], "AAAAAAAAAAA="]',
+        '["array", "<f8", [-1], "AAAAAAAAAAA="]',
+        '["array", "<f8", [1e99], ""]',
+        '["array", "zz", [], ""]',
+        '["array", "(99999999,)f8", [], ""]',
+        '["tensor", 3]',
+        '["tensor", ["array", "<u8", [1], "AAAAAAAAAAA="]]',
+        '["dict", 1]',
+        '["dict", [["list"], 1]]',
+        '["exec", "x"]',
+        '["bytes", "x"]',
+        "[" * 5000,
+        '["list",' * 5000,
+    ],
+)
+def test_a_text_that_is_not_plain_data_is_one_error(text):
+    with contextlib.suppress(ValueError):
+        assert isinstance(plain.loads(text), torch.Tensor)  # newer versions have unsigned ones
 
 
 def test_a_hidden_test_without_its_check_is_refused(monkeypatch):
@@ -456,9 +497,14 @@ class Course:
             folder.mkdir(parents=True)
             nbformat.write(notebook, folder / f"{lesson}.ipynb")
         self.nbgrader("autograde", lesson)
+        scores = self.scores(lesson)
+        return {student: scores[student] for student in submissions}
+
+    def scores(self, lesson):
+        """Points as the gradebook has them."""
         scores = json.loads(self.run(BIN / "python", "-c", SCORES, lesson))
-        for student in submissions:
-            assert not any(by_hand for _, by_hand in scores[student].values()), student
+        for student, of_one in scores.items():
+            assert not any(by_hand for _, by_hand in of_one.values()), student
         return {
             student: {name.removeprefix("test_"): points for name, (points, _) in of_one.items()}
             for student, of_one in scores.items()
@@ -585,3 +631,211 @@ def test_submissions_of_lesson_02_score_what_they_are_worth(course):
         "perfect": everything,
         "mixed": everything | {"linear_light": 0, "near_hull": 0},
     }
+
+
+#: A submission of lesson 00 whose answers are wrong, and what it does to get points all the same.
+#: Each has a name for what it goes for.
+CUNNING = {
+    "input transformer": """
+def harmless(lines):
+    return ["pass\\n"] if any("check" in line for line in lines) else lines
+get_ipython().input_transformers_cleanup.append(harmless)
+get_ipython().input_transformers_post.append(harmless)
+""",
+    "syntax tree": """
+import ast
+class NoAsserts(ast.NodeTransformer):
+    def visit_Assert(self, node):
+        return ast.Pass()
+    def visit_Raise(self, node):
+        return ast.Pass()
+get_ipython().ast_transformers.append(NoAsserts())
+""",
+    "run_cell": """
+from IPython.core.interactiveshell import InteractiveShell
+true = InteractiveShell.run_cell_async
+async def run_cell_async(shell, raw_cell, **options):
+    return await true(shell, "pass", **options)
+InteractiveShell.run_cell_async = run_cell_async
+""",
+    "frames": """
+import sys
+def mean_difference(one, other):
+    frame = sys._getframe()
+    while frame:
+        for names in (frame.f_locals, frame.f_globals):
+            if "expected" in names:
+                return names["expected"]
+        frame = frame.f_back
+    return 0.0
+""",
+    "numpy": """
+import numpy.testing
+for name in ("assert_allclose", "assert_array_equal"):
+    setattr(np.testing, name, lambda *a, **k: None)
+np.allclose = lambda *a, **k: True
+""",
+    "import hook": """
+import sys, types
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("course_lib.checks"):
+            for known in [n for n in sys.modules if n.startswith("course_lib.checks")]:
+                del sys.modules[known]
+        return None
+sys.meta_path.insert(0, Hook())
+import course_lib.checks.report as report
+report.Result.status = "ok"
+report.TryAgain = type("TryAgain", (BaseException,), {})
+""",
+    "a text that equals everything": """
+class Anything(str):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __hash__(self): return hash("A")
+    def strip(self): return self
+    def lower(self): return self
+prediction = Anything("A")
+my_photo = Anything("scene/kite")
+""",
+    "a number that equals everything": """
+class Anything(float):
+    def __sub__(self, other): return 0.0
+    __rsub__ = __sub__
+    def __eq__(self, other): return True
+    def __array__(self, *a, **k): return np.array(0.0)
+def mean_difference(one, other):
+    return Anything(1.0)
+""",
+    "an array of its own kind": """
+class Anything(np.ndarray):
+    def __array_ufunc__(self, *a, **k): return np.array(True)
+    def __array_function__(self, *a, **k): return np.array(True)
+def mean_difference(one, other):
+    return np.zeros(()).view(Anything)
+""",
+    "objects that unpickle": """
+class Bomb:
+    def __reduce__(self):
+        return eval, ("__import__('os').system('touch /tmp/course-bomb')",)
+def mean_difference(one, other):
+    return Bomb()
+""",
+    "forged replies": """
+kernel = get_ipython().kernel
+true = kernel.do_execute
+async def do_execute(*a, **k):
+    reply = await true(*a, **k)
+    reply["status"] = "ok"
+    for answer in ("{'value': __import__('os').system('true')}", "[" * 9999):
+        reply["user_expressions"] = {
+            "answer": {"status": "ok", "data": {"text/plain": answer}, "metadata": {}}
+        }
+    return reply
+kernel.do_execute = do_execute
+""",
+    "points as a result": """
+from IPython.display import display
+display({"text/plain": "100"}, raw=True, display_id="points")
+import builtins
+true = builtins.print
+def print(*a, **k):
+    display({"text/plain": "100"}, raw=True, display_id="points")
+    get_ipython().displayhook(100.0)
+builtins.print = print
+import IPython.core.interactiveshell
+IPython.core.interactiveshell.InteractiveShell.showtraceback = lambda *a, **k: None
+IPython.core.interactiveshell.InteractiveShell._showtraceback = lambda *a, **k: None
+""",
+    "the gradebook": """
+import os, sqlite3
+from pathlib import Path
+places = [*Path.cwd().parents, Path(os.environ.get("OLDPWD", "/")), Path("PLACE")]
+for place in [*places, Path(f"/proc/{os.getppid()}/cwd")]:
+    try:
+        book = sqlite3.connect(f"file:{place}/gradebook.db?mode=rw", uri=True)
+        book.execute("UPDATE grade SET auto_score = 99, manual_score = 99")
+        book.commit()
+        my_photo = "changed the gradebook"
+    except Exception:
+        pass
+    try:
+        (place / "gradebook.db").write_bytes(b"")
+    except OSError:
+        pass
+""",
+    "a process that stays": """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for _ in range(100):
+            time.sleep(0.2)
+            try:
+                open("PLACE/gradebook.db", "wb").close()
+            except OSError:
+                pass
+    os._exit(0)
+""",
+    "the sources": """
+from pathlib import Path
+found = []
+places = ["PLACE/source", "PLACE/submitted", "PLACE/autograded", "ROOT/authoring", "ROOT/tests"]
+for place in places:
+    for folder, _, names in __import__("os").walk(place):
+        for name in names:
+            try:
+                found.append(Path(folder, name).read_text())
+            except OSError:
+                pass
+import subprocess
+cat = subprocess.run(["cat", "PLACE/gradebook.db"], capture_output=True)
+found.append(cat.stdout.decode("latin-1"))
+print("FOUND", sum(map(len, found)))
+""",
+    "modules of its own": """
+import sys
+for name in ("json", "base64", "math", "ast"):
+    sys.modules[name] = sys.modules["builtins"]
+""",
+    "the library's own": """
+import course_lib.metrics
+mean_difference = course_lib.metrics.psnr
+mean_difference.__module__ = "__main__"
+""",
+}
+
+WRONG = """
+my_photo = "nothing/such"
+prediction = "nothing"
+def mean_difference(one, other):
+    return 0.0
+"""
+
+
+@pytest.mark.environments
+def test_cunning_submissions_gain_nothing(course, tmp_path):
+    lesson = "00_start_here"
+    honest = course.solved(lesson)
+    submissions = {}
+    for name, code in CUNNING.items():
+        notebook = copy.deepcopy(honest)
+        for exercise in ("my_photo", "from_colour"):
+            cell_of(notebook, exercise).source = "pass"
+        code = code.replace("PLACE", str(course.folder)).replace("ROOT", str(ROOT))
+        cell_of(notebook, "mean_difference").source = "pass"
+        first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        first.source = "import numpy as np\nimport course_lib as cl\n" + WRONG + code
+        notebook.cells = [c for c in notebook.cells if c is first or "nbgrader" in c.metadata]
+        submissions[name.replace(" ", "-").replace("'", "")] = notebook
+    others = course.folder / "submitted" / "another" / lesson
+    others.mkdir(parents=True)
+    nbformat.write(honest, others / f"{lesson}.ipynb")
+    nothing = dict.fromkeys(full(course, lesson), 0)
+    assert course.grade(lesson, **submissions) == dict.fromkeys(submissions, nothing)
+    found = json.dumps(course.read("autograded/the-sources", lesson))
+    assert "FOUND 0" in found
+    # the others' grades are what they were, also after whatever still runs
+    time.sleep(3)
+    assert course.scores(lesson)["another"] == full(course, lesson)
+    assert not Path("/tmp/course-bomb").exists()

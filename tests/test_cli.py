@@ -61,6 +61,19 @@ def test_a_folder_is_done_to_the_end_though_one_file_is_bad(weights, colour, tmp
     assert written == ["coffee-eccv16.jpg", "deep/gray-eccv16.png"]
 
 
+def test_a_folder_gives_byte_for_byte_what_its_photos_give_alone(weights, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(data.coffee()[number :: 5 + number]).save(folder / f"{number}.png")
+    assert run(weights, folder, "--output", tmp_path / "all") == 0
+    for path in folder.iterdir():
+        assert run(weights, path, "--output", tmp_path / "alone") == 0
+    written = {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()}
+    assert len(written) == 6
+    assert written == {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
+
+
 def test_existing_results_stay_unless_asked(weights, colour, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()

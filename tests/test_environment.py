@@ -204,6 +204,13 @@ def test_on_a_host_what_is_missing_is_installed_and_what_is_there_is_kept(pip):
     assert not any("jupyterlab" in name or "pytest" in name for name in wanted)
 
 
+def test_on_a_host_the_painters_widget_is_installed_where_it_is_missing(pip):
+    asked = pip(anywidget=None, ipywidgets="7.7.1")
+    assert environment.prepare_host() == 0
+    assert [name for name in asked[0] if ">=" in name] == ["anywidget>=0.9.13"]
+    assert not any(name.startswith("ipywidgets") for name in asked[0])  # what is there will do
+
+
 def test_on_a_host_what_is_too_old_is_named_and_left_as_it_is(pip, capsys):
     asked = pip(numpy="1.25.2", pooch=None)
     assert environment.prepare_host() == 1 and asked == []

@@ -1,7 +1,10 @@
+import base64
 import io
+import re
 import subprocess
 import sys
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import course_lib as cl
+from authoring import build
 from course_lib.hint_painter.colourer import VIEW_PIXELS, Colourer, checked_hints
 from course_lib.hints import suggest_colours
 from course_lib.inference import predict_ab
@@ -305,3 +309,65 @@ def test_the_library_is_there_without_anywidget():
         "eccv16",
         "HintPainter needs one more package: pip install anywidget",
     ]
+
+
+# -- a caption, and what stands in for the widget
+
+
+def test_a_program_writes_a_line_below_the_photograph(photo, net):
+    painter = cl.HintPainter(photo, net)
+    assert painter.caption == ""
+    painter.observe(lambda _: setattr(painter, "caption", f"{len(painter.hints)} hints"), "hints")
+    painter.hints = [HINT]
+    assert painter.caption == "1 hints" and painter.get_state("caption") == {"caption": "1 hints"}
+
+
+def stand_in(painter):
+    data, _ = painter._repr_mimebundle_()
+    (encoded,) = re.findall(r'src="data:image/webp;base64,([^"]+)"', data["text/html"])
+    return data, np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
+
+
+def test_where_no_widget_runs_a_picture_shows_hints_and_result(photo, net):
+    data, sheet = stand_in(cl.HintPainter(photo, net, hints=[HINT]))
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["text/plain"].startswith("[figure] The hint painter: ")
+    assert f'alt="{data["text/plain"].removeprefix("[figure] ")}"' in data["text/html"]
+    height, width = photo.shape[:2]
+    result = sheet[:, -width:].astype(int)
+    assert sheet.shape[0] == height
+    assert np.abs(result - cl.colorize(photo, net, hints=[HINT])).mean() < 4  # stored with loss
+    dot = sheet[HINT[0], HINT[1]].astype(int)
+    assert np.abs(dot - HINT[2]).max() < 25
+    assert np.ptp(sheet[:20, :width].astype(int), axis=-1).max() < 12  # the rest of it is gray
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (3, 2000), (900, 1200)])
+def test_the_picture_is_small_for_photographs_of_any_shape(net, shape):
+    rgb = np.full((*shape, 3), 120, np.uint8)
+    corners = [(0, 0, (9, 9, 9)), (shape[0] - 1, shape[1] - 1, (200, 9, 9))]
+    _, sheet = stand_in(cl.HintPainter(rgb, net, hints=corners))
+    assert max(sheet.shape) < 900
+
+
+def test_a_network_that_fails_leaves_the_widget_to_say_so(photo):
+    class Broken(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, L):
+            raise RuntimeError("worn out")
+
+    data, _ = cl.HintPainter(photo, Broken())._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data and "text/html" not in data
+
+
+def test_a_built_notebook_keeps_the_picture_and_no_widget():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/html": "<b>x</b>"}
+    code = f"from IPython.display import display\ndisplay({view}, raw=True)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    build.execute(notebook)
+    assert notebook.cells[0].outputs[0].data == {"text/html": "<b>x</b>"}
+    assert "widgets" not in notebook.metadata

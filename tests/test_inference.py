@@ -122,6 +122,23 @@ def test_the_network_is_left_in_the_mode_it_was_in():
     assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["eccv16", "siggraph17"])
+def test_half_the_bits_move_no_colour_far(name):
+    net = cl.load_network(name)
+    rgb = cl.photos("test", "scene")[0].load()
+    _, full = predict_ab(rgb, net)
+    _, half = predict_ab(rgb, net, engine="bfloat16")
+    assert half.dtype == torch.float32 and 0 < (half - full).abs().max() < 1.5
+
+
+def test_the_automatic_engine_halves_only_where_it_pays(monkeypatch):
+    rgb, net = data.coffee(), ECCV16(0.05).eval()
+    answers = {engine: predict_ab(rgb, net, engine=engine)[1] for engine in ("torch", "bfloat16")}
+    for pays, engine in ((True, "bfloat16"), (False, "torch")):
+        monkeypatch.setattr("course_lib.inference.bfloat16_pays", lambda device, pays=pays: pays)
+        assert torch.equal(predict_ab(rgb, net, engine="auto")[1], answers[engine])
+
+
 def test_bfloat16_networks_serve_too():
     rgb, net = data.coffee(), ECCV16(0.05).eval()
     full = colorize(rgb, net, size=64).astype(int)
@@ -153,6 +170,8 @@ def test_what_is_no_picture_is_refused_with_advice(bad):
 
 
 def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="torch, bfloat16"):
+        colorize(data.coffee(), ECCV16(0.03), engine="steam")
     with pytest.raises(ValueError, match="eccv16 or siggraph17"):
         colorize(data.coffee(), "alexnet")
     with pytest.raises(ValueError, match="at least 8"):

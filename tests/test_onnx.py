@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from skimage import data
 from torch import nn
 
-from course_lib.models import UNetGenerator, eccv16, siggraph17
-from course_lib.models.onnx import export_onnx, network_inputs
+from course_lib.inference import predict_ab
+from course_lib.models import UNetGenerator, eccv16, save_weights, siggraph17
+from course_lib.models.__main__ import main
+from course_lib.models.onnx import export_onnx, network_inputs, onnx_network
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
-    pytest.importorskip(package, reason=f"{package} is not installed: pip install '.[onnx]'")
+    pytest.importorskip(package, reason=f"{package} is not installed: pip install '.[fast]'")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
@@ -76,6 +79,31 @@ def test_exporting_leaves_the_network_in_its_mode(tmp_path):
     net.model3.eval()
     export_onnx(net, tmp_path / "net.onnx")
     assert net.training and net.model4.training and not net.model3.training
+
+
+def test_onnx_runtime_as_an_engine(monkeypatch):
+    rgb, net = data.coffee(), siggraph17(weights=None, width=0.05).eval()
+    hints = [(100, 200, (255, 0, 0))]
+    for given in ((), hints):  # one file serves both
+        _, ab = predict_ab(rgb, net, size=64, hints=given)
+        _, answer = predict_ab(rgb, net, size=64, hints=given, engine="onnx")
+        assert (answer - ab).abs().max() < 1e-4
+    made = onnx_network(net)
+    assert onnx_network(net) is made
+    with torch.no_grad():
+        net.model_out[0].bias.add_(0.1)
+    assert onnx_network(net) is not made  # what trains on is not answered for by its past
+
+
+def test_the_command_line_writes_what_runs(tmp_path, capsys):
+    path = tmp_path / "net.onnx"
+    save_weights(tmp_path / "net.safetensors", siggraph17(weights=None, width=0.05))
+    arguments = ["export", "siggraph17", "--weights", str(tmp_path / "net.safetensors")]
+    assert main([*arguments, "--output", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    assert answers(path, inputs_for(siggraph17(weights=None, width=0.05), 1, 8, 8))["ab"].any()
+    assert main([*arguments, "--output", str(tmp_path / "missing" / "net.onnx")]) == 2
+    assert "missing" in capsys.readouterr().err
 
 
 def test_which_inputs_a_network_takes():

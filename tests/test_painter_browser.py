@@ -27,6 +27,7 @@ import pytest
 from PIL import Image
 
 import course_lib as cl
+from authoring import build, course, website
 from course_lib.hint_painter import page as painter_page
 from course_lib.hints import hint_tensors, suggest_colours
 from course_lib.inference import predict_ab, prepare
@@ -319,7 +320,7 @@ def site(tmp_path_factory):
         pytest.skip("onnxruntime-web is not there: npm install --prefix build/npm onnxruntime-web")
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install '.[onnx]'")
+            pytest.skip(f"{package} is not installed: pip install '.[fast]'")
     return painter_page.build_page(tmp_path_factory.mktemp("site"), runtime)
 
 
@@ -612,16 +613,20 @@ TOKEN = "paint"
 FIRST = (100, 150, (40, 60, 200))
 
 
-@contextmanager
-def jupyterlab(folder, cells):
-    """Start JupyterLab in a folder with a notebook of these cells; gives its address."""
-    notebook = nbformat.v4.new_notebook(
+def notebook_of(cells):
+    """A notebook of these cells."""
+    return nbformat.v4.new_notebook(
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"},
             "language_info": {"name": "python"},
         },
         cells=[nbformat.v4.new_code_cell(source.strip()) for source in cells],
     )
+
+
+@contextmanager
+def jupyterlab(folder, notebook):
+    """Start JupyterLab in a folder with a notebook, paint.ipynb; gives its address."""
     nbformat.write(notebook, folder / "paint.ipynb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -678,7 +683,7 @@ def lab(tmp_path_factory):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed: pip install '.[lab]'")
     folder = tmp_path_factory.mktemp("lab")
-    with jupyterlab(folder, [PAINT, f"painter.hints = [{FIRST}]"]) as address:
+    with jupyterlab(folder, notebook_of([PAINT, f"painter.hints = [{FIRST}]"])) as address:
         yield address, folder
 
 
@@ -790,3 +795,201 @@ def test_a_closed_kernel_is_said_not_waited_for(notebook, lab):
     assert "kernel" in status(page)
     page.get_by_role("radio", name="Gray").check(force=True)  # all that needs no kernel works on
     assert np.ptp(shown(page).astype(int), axis=-1).max() == 0
+
+
+# -- lesson 04 itself
+
+#: Seconds that the lesson may take: a guard against hanging on a busy machine, and nothing else.
+PATIENCE = 1800
+
+#: What a reader's own cell notes of the last painter: hints, result, and the score below it.
+NOTE = """
+import json, pathlib
+def note(change=None):
+    np.save("result.npy", win_back.result)
+    pathlib.Path("hints.part").write_text(json.dumps([win_back.hints, win_back.caption]))
+    pathlib.Path("hints.part").replace("hints.json")
+win_back.observe(note, "hints")
+note()
+"""
+
+
+@pytest.fixture(scope="module")
+def lesson(browser, tmp_path_factory):
+    """Lesson 04 in JupyterLab, run whole: its page, and its folder."""
+    folder = tmp_path_factory.mktemp("lesson")
+    notebook = build.make_notebook(course.LESSONS / "04_siggraph17.py")
+    notebook.cells.append(nbformat.v4.new_code_cell(NOTE.strip()))
+    with jupyterlab(folder, notebook) as address:
+        context = browser.new_context(
+            viewport={"width": 1400, "height": 1300}, accept_downloads=True, color_scheme="light"
+        )
+        page = context.new_page()
+        page.goto(f"{address}/lab/tree/paint.ipynb?token={TOKEN}")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
+        page.get_by_text("| Idle").wait_for(timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        wait_until((folder / "hints.json").exists, PATIENCE)
+        yield page, folder
+        context.close()
+
+
+def scored(folder, condition):
+    """Python's hints, score and result of the lesson's last painter, once they are as wanted."""
+
+    def look():
+        hints, score = json.loads((folder / "hints.json").read_text())
+        return condition(hints) and (hints, score, np.load(folder / "result.npy"))
+
+    return wait_until(look, 60)
+
+
+class Within:
+    """A page of which only one painter counts."""
+
+    def __init__(self, page, painter):
+        self.page, self.painter = page, painter
+
+    def settled(self):
+        wait_until(lambda: self.painter.get_attribute("aria-busy") == "false", 90)
+
+    def shown(self):
+        canvas = self.painter.locator(".hp-canvas").first
+        url = canvas.evaluate("canvas => canvas.toDataURL()")
+        content = base64.b64decode(url.split(",")[1])
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+    def click(self, down, right):
+        surface = self.painter.locator(".hp-surface")
+        surface.scroll_into_view_if_needed()
+        box = surface.bounding_box()
+        self.page.mouse.click(box["x"] + right * box["width"], box["y"] + down * box["height"])
+        self.painter.locator("button.hp-suggestion").first.wait_for(timeout=60_000)
+        return self.painter.locator("button.hp-suggestion")
+
+    def button(self, name):
+        return self.painter.get_by_role("button", name=name, exact=True)
+
+
+def test_lesson_04_is_painted_in(lesson, net):
+    page, folder = lesson
+    painters = page.locator(".hint-painter")
+    assert painters.count() == 4  # one dot, the bowl, the leak, and the one that keeps score
+    painter = Within(page, painters.last)
+    painters.last.scroll_into_view_if_needed()
+    painter.settled()
+    caption = painters.last.locator(".hp-caption")
+    assert caption.inner_text().startswith("0 of 10 hints: ")
+
+    plain = painter.shown()
+    painter.click(0.8, 0.5).nth(1).click()
+    hints, score, result = scored(folder, lambda hints: len(hints) == 1)
+    painter.settled()
+    ((row, column, rgb),) = hints
+    coloured = painter.shown()
+    assert np.abs(coloured - result.astype(int)).max() <= 2
+    want = rgb_to_lab(np.array([[rgb]], np.uint8))[0, 0, 1:]
+    gap = [
+        np.hypot(*(rgb_to_lab(x[row, column][None, None])[0, 0, 1:] - want))
+        for x in (plain, coloured)
+    ]
+    assert gap[1] < gap[0]
+    assert score.startswith("1 of 10 hints: ") and "largest error first" in score
+    wait_until(lambda: caption.inner_text() == score)
+    if os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "lesson-04.png")
+
+    with page.expect_download() as download:
+        painter.button("Save PNG").click()
+    exported = np.asarray(Image.open(download.value.path()))
+    assert np.array_equal(exported, result)
+
+    drag(page, painters.last.locator(".hp-marker"), -150)
+    moved, _, _ = scored(folder, lambda hints: hints[0][1] < column - 20)
+    assert moved[0][2] == rgb
+    painter.button("Undo").click()
+    scored(folder, lambda now: now == hints)
+    painter.settled()
+    assert np.array_equal(painter.shown(), coloured)
+
+
+def test_lesson_04_is_painted_in_by_the_keyboard(lesson):
+    page, folder = lesson
+    last = page.locator(".hint-painter").last
+    last.locator(".hp-surface").focus()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("Enter")
+    last.locator("button.hp-suggestion").first.wait_for(timeout=60_000)
+    before = last.locator(".hp-marker").count()
+    page.keyboard.press("1")
+    scored(folder, lambda hints: len(hints) == before + 1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+z")
+    scored(folder, lambda hints: len(hints) == before)
+
+
+def test_the_notebook_and_the_page_make_the_same_picture(lesson, open_page, tmp_path):
+    """The hints of the lesson's last painter, loaded into the page "Try it"."""
+    notebook_page, folder = lesson
+    last = notebook_page.locator(".hint-painter").last
+    painter = Within(notebook_page, last)
+    painter.click(0.35, 0.25).nth(2).click()
+    scored(folder, lambda hints: len(hints) == 2)
+    painter.settled()
+    with notebook_page.expect_download() as download:
+        painter.button("Save hints").click()
+    saved = tmp_path / "hints.json"
+    shutil.copy(download.value.path(), saved)
+
+    page = open_page()
+    place = painter_page.PHOTOS.index("scenes/autumn-mountain")
+    page.locator("#photos button").nth(place).click()
+    settled(page)
+    page.locator(".hint-painter input[type=file]").set_input_files(saved)
+    page.wait_for_selector(".hp-marker >> nth=1")
+    settled(page)
+    _, _, result = scored(folder, lambda hints: len(hints) == 2)
+    assert np.abs(shown(page) - result.astype(int)).max() <= 2
+
+
+def test_lesson_04s_painters_are_accessible(lesson):
+    page, _ = lesson
+    script = NPM / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        pytest.skip("axe-core is not in build/npm: npm install --prefix build/npm axe-core")
+    page.evaluate(script.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run('.hint-painter').then(r => r.violations)")
+    assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []
+
+
+# -- the page as a part of the site
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_the_site_leads_to_the_page_and_asks_nobody_else(browser, size):
+    """From a folder, as on a stick: front page, "Try it", a click, a colour."""
+    if not (website.SITE / "try" / "index.html").is_file():
+        pytest.skip("build/site has no page Try it; run: make site")
+    width, height = SIZES[size]
+    phone = {"has_touch": True, "is_mobile": True} if size == "phone" else {}
+    context = browser.new_context(viewport={"width": width, "height": height}, **phone)
+    page, requests = context.new_page(), []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((website.SITE / "index.html").as_uri())
+    page.locator("main a[href='try/index.html']").first.click()
+    settled(page)
+    page.wait_for_function("document.querySelector('.hp-timing')?.textContent", timeout=90_000)
+    plain = shown(page)
+    click_photo(page, 0.3, 0.4)
+    suggestions(page).nth(1).click()
+    settled(page)
+    assert (shown(page) != plain).any()
+    if os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"site-{size}.png")
+    own = ("blob:", "data:", website.SITE.as_uri())
+    assert [url for url in requests if not url.startswith(own)] == []
+    page.get_by_role("link", name="The course").click()
+    page.wait_for_url(f"**{website.SITE.name}/index.html")
+    context.close()

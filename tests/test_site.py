@@ -63,7 +63,7 @@ def described(notebook):
 
 @pytest.mark.environments
 def test_every_lesson_and_help_page_is_there(site):
-    names = ["index", *LESSONS, "common_errors", "data"]
+    names = ["index", "lessons", *LESSONS, "common_errors", "glossary", "teaching", "data"]
     assert {f"{name}.html" for name in names} <= site.keys()
     places = [site["index.html"].text.index(f'href="{name}.html"') for name in LESSONS]
     assert places == sorted(places)
@@ -91,7 +91,8 @@ def test_internal_links_and_their_anchors_lead_somewhere(site):
 @pytest.mark.environments
 def test_the_site_loads_nothing_from_elsewhere(site):
     for name, page in site.items():
-        badges = [load for load in page.loads if load.endswith("/colab-badge.svg")]
+        ends = ("/colab-badge.svg", "/open-in-kaggle.svg", "/badge_logo.svg")
+        badges = [load for load in page.loads if load.endswith(ends)]
         assert [x for x in page.loads if urlsplit(x).netloc] == badges, name
     assert '"tex-svg-full.js' in str(site["03_eccv16.html"].text).replace("_static/", '"')
 
@@ -150,6 +151,41 @@ def test_the_site_is_at_home_where_it_is_told_or_else_published(tmp_path, monkey
     course.PUBLISHED.write_text(json.dumps(ADAS), encoding="utf-8")
     assert website.home() == ADAS
     assert website.home("bob/fork") == {"repository": "bob/fork", "tag": "main"}
+
+
+@pytest.fixture
+def built_try(tmp_path, monkeypatch):
+    """Where the page "Try it" would have been built."""
+    monkeypatch.setattr(website, "TRY", tmp_path / "try")
+    monkeypatch.setattr(website, "mathjax", lambda: INDEX)  # the site's own environment has it
+    website.TRY.mkdir()
+    return website.TRY / "index.html"
+
+
+def test_the_page_try_it_is_offered_where_it_was_built_and_only_there(built_try, tmp_path):
+    for there in (False, True):
+        if there:
+            built_try.write_text("painter", encoding="utf-8")
+        folder = tmp_path / str(there)
+        folder.mkdir()
+        website.stage(folder, None)
+        assert ("(try/index.md)" in (folder / "index.md").read_text("utf-8")) == there
+        assert ("file: try/index.md" in (folder / "_toc.yml").read_text("utf-8")) == there
+        assert (folder / "try" / "index.md").is_file() == there
+
+
+@pytest.mark.environments
+def test_the_page_try_it_is_whole_and_leads_back(site):
+    if not website.has_try():
+        pytest.skip("build/try was not built; `make site` says why")
+    page = site["try/index.html"]
+    assert 'href="try/index.html"' in site["index.html"].text
+    assert 'href="try/index.html"' in site["04_siggraph17.html"].text
+    assert "../index.html" in page.links and "hint-painter" in page.text
+    named = re.findall(r'"name": "([\w-]+)"', page.text)
+    assert len(named) >= 10
+    for name in [*named, "runtime", "wasm"]:
+        assert (SITE / "try" / "files" / f"{name}.js").is_file()
 
 
 @pytest.mark.parametrize("where", [None, ADAS])

@@ -157,6 +157,29 @@ def test_a_formula_that_does_not_fit_goes_below_with_the_sentence_before_it():
     assert [slide.text for slide in columns[1]] == ["So this is it:\n\n$$x = y$$"]
 
 
+def exercise(text, stub):
+    tagged = new_code_cell(stub, metadata={"tags": ["exercise"]})
+    columns = slides.deck(lesson("# T", "## A\n\nSo it is:\n\n$$x = y$$\n\nMore.", text, tagged))
+    return [slide for slide in flat(columns) if slide.heading.startswith("Exercise")]
+
+
+def test_an_exercise_stands_alone_with_all_its_text_its_formula_and_its_stub():
+    options = "- **A** this;\n- **B** that."
+    (shown,) = exercise(f"### Exercise 1: choose\n\nWrite it.\n\n{options}", "guess = ...")
+    code = "```python\nguess = ...\n```"
+    assert shown.text == f"Write it.\n\n{options}\n\n$$x = y$$\n\n{code}"
+
+
+def test_an_exercise_that_does_not_fit_goes_on_under_the_same_heading():
+    paragraphs = [f"{i}. paragraph: " + "word " * 60 + "end." for i in "ABC"]
+    text = "### Exercise 1: read\n\n" + "\n\n".join(paragraphs)
+    shown = exercise(text, "def f(x):\n" + "    # line\n" * 9)
+    assert len(shown) > 2 and {slide.heading for slide in shown} == {"Exercise 1: read"}
+    assert all(slides.lines(slide.text) <= slides.LINES for slide in shown)
+    whole = "\n\n".join(slide.text for slide in shown)
+    assert all(paragraph in whole for paragraph in paragraphs) and "# line" in whole
+
+
 def test_hints_answers_and_set_up_are_left_to_the_lesson():
     hidden = new_markdown_cell("Hidden.", metadata={"tags": ["hint"]})
     setup = new_code_cell("import os", metadata={"tags": ["setup"]})

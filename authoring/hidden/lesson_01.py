@@ -18,6 +18,15 @@ def test_best_constant(function):
         assert own <= costs.min() * 1.001, loss
 
 
+def ask_make_loaders(function, train, held_out, batch_size):
+    """The mean lightness of each picture, for two epochs of each loader."""
+    loaders = function(train, held_out, batch_size)
+    return [
+        [[float(L.mean()) for batch, _ in loader for L in batch] for _ in range(2)]
+        for loader in loaders
+    ]
+
+
 def test_make_loaders(function):
     """Random numbers of pictures and sizes of batches; each picture is known by its lightness."""
     import numpy as np
@@ -30,15 +39,13 @@ def test_make_loaders(function):
     levels = np.array([lightness(rgb).mean() for rgb in pictures])
     count = int(rng.integers(12, 22))
     loaders = function(pictures[:count], pictures[count:], int(rng.integers(2, 6)))
-
-    def epoch(loader):
-        means = [float(L.mean()) for batch, _ in loader for L in batch]
-        return [int(np.abs(levels - mean).argmin()) for mean in means]
-
-    first, second = epoch(loaders[0]), epoch(loaders[0])
-    assert sorted(first) == sorted(second) == list(range(count))
-    assert first != second
-    assert epoch(loaders[1]) == epoch(loaders[1]) == list(range(count, len(pictures)))
+    train, held_out = (
+        [[int(np.abs(levels - mean).argmin()) for mean in epoch] for epoch in loader]
+        for loader in loaders
+    )
+    assert sorted(train[0]) == sorted(train[1]) == list(range(count))
+    assert train[0] != train[1]
+    assert held_out[0] == held_out[1] == list(range(count, len(pictures)))
 
 
 def test_level_colours(function):

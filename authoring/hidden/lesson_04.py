@@ -1,8 +1,33 @@
 """Hidden tests of lesson 04, "Tell the network what gray cannot".
 
-The form of these files is described in `authoring/classroom.py`. Exercise 4 asks for two numbers
-and has none.
+The form of these files is described in `authoring/classroom.py`. Exercises 5 and 6 and
+the challenge ask for numbers, letters and hints, and have none.
 """
+
+
+def ask_decode(function, width, weights, *maps):
+    """Call it with a network of these weights."""
+    from course_lib.models.siggraph17 import SIGGRAPH17
+
+    net = SIGGRAPH17(width).eval().requires_grad_(False)
+    net.load_state_dict(weights)
+    return function(net, *maps)
+
+
+def test_reach(function):
+    """Random pictures and limits, against a count pixel by pixel."""
+    import numpy as np
+
+    from course_lib.lab import rgb_to_lab
+
+    rng = np.random.default_rng()
+    before, after = rng.integers(0, 256, (2, *rng.integers(8, 30, 2), 3), dtype=np.uint8)
+    after[: len(after) // 3] = before[: len(after) // 3]
+    gap = (rgb_to_lab(after) - rgb_to_lab(before))[..., 1:].reshape(-1, 2)
+    for limit in rng.uniform(1, 90, 4).round(1).tolist():
+        expected = sum(a * a + b * b > limit**2 for a, b in gap) / len(gap)
+        got = function(before.copy(), after.copy(), limit)
+        np.testing.assert_allclose(got, expected, atol=1e-3, err_msg=f"beyond {limit}")
 
 
 def test_decode(function):
@@ -17,7 +42,8 @@ def test_decode(function):
     n, height, width = (int(v) for v in rng.integers(1, 4, 3) * (1, 8, 8))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
-        net = SIGGRAPH17(float(rng.uniform(0.05, 0.1))).eval().requires_grad_(False)
+        net_width = float(rng.uniform(0.05, 0.1))
+        net = SIGGRAPH17(net_width).eval().requires_grad_(False)
         for module in net.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight)  # so that every map counts
@@ -28,7 +54,7 @@ def test_decode(function):
     for block in (net.model1, net.model2, net.model3, net.model7):
         block.register_forward_hook(lambda block, inputs, output: maps.append(output.clone()))
     expected = net(L * 100, hint_ab, mask.round())
-    got = function(net, *maps[:4])
+    got = function(net_width, dict(net.state_dict()), *maps[:4])
     np.testing.assert_allclose(
         got.numpy(),
         expected.numpy(),
@@ -87,6 +113,19 @@ def test_from_layer(function):
     )
 
 
+def ask_gain_curve(function, pictures, hints, counts):
+    """Each hint brings back the true colours of a row."""
+    from course_lib.lab import to_gray
+
+    def colour(picture, given):
+        rows = [row for row, _, _ in given]
+        coloured = to_gray(picture)
+        coloured[rows] = picture[rows]
+        return coloured
+
+    return function(pictures, hints, counts, colour)
+
+
 def test_gain_curve(function):
     """Random pictures, faint and strong; each hint brings back the true colours of a row."""
     import numpy as np
@@ -115,7 +154,7 @@ def test_gain_curve(function):
         alone = psnr(colour(truth, []), truth)
         levels = [psnr(colour(truth, given[:n]), truth) for n in counts]
         expected += (np.array(levels) - alone) / len(pictures)
-    got = function(list(pictures), [list(given) for given in hints], list(counts), colour)
+    got = function(pictures, hints, counts)
     np.testing.assert_allclose(
         got, expected, atol=1e-3, err_msg=f"{len(pictures)} pictures, counts {counts}"
     )

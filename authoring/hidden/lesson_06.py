@@ -42,13 +42,9 @@ def test_patch_side(function):
         assert got == len(seen), f"{layers}: {len(seen)} pixels a side are seen, got {got}"
 
 
-def test_discriminator_turn(function):
-    """Two turns of random networks, step by step, after which the generator learns as before."""
-    import copy
-
-    import numpy as np
+def ask_discriminator_turn(function, generating, judging, gradients, rate, L, ab):
+    """Two turns of networks with these weights, and what is there after each."""
     import torch
-    import torch.nn.functional as F
     from torch import nn
 
     class Discriminator(nn.Module):
@@ -59,47 +55,83 @@ def test_discriminator_turn(function):
         def forward(self, L, ab):
             return self.convolution(torch.cat([L / 100, ab / 110], dim=1))
 
+    generator = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
+    discriminator = Discriminator()
+    generator.load_state_dict(generating)
+    discriminator.load_state_dict(judging)
+    for parameter, gradient in zip(generator.parameters(), gradients, strict=True):
+        parameter.grad = gradient  # as if its own turn had begun
+    optimizer = torch.optim.SGD(discriminator.parameters(), lr=rate)
+    turns = []
+    for _ in range(2):
+        loss = function(generator, discriminator, optimizer, L.clone(), ab.clone())
+        turns.append(
+            {
+                "loss": float(loss),
+                "discriminator": [p.detach().clone() for p in discriminator.parameters()],
+                "generator": [p.detach().clone() for p in generator.parameters()],
+                "gradients": [
+                    None if p.grad is None else p.grad.clone() for p in generator.parameters()
+                ],
+                "learns": [p.requires_grad for p in generator.parameters()],
+                "training": generator.training,
+            }
+        )
+    return turns
+
+
+def test_discriminator_turn(function):
+    """Two turns of random networks, step by step, after which the generator learns as before."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
     rng = np.random.default_rng()
     n, height, width = (int(rng.integers(*ends)) for ends in ((1, 5), (6, 13), (6, 13)))
     rate = float(rng.uniform(0.05, 0.5))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
         generator = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
-        discriminator = Discriminator()
+        convolution = nn.Conv2d(3, 1, 3)
         L = torch.rand(n, 1, height, width) * 100
         ab = torch.randn(n, 2, height, width) * 40
-        for parameter in generator.parameters():  # as if its own turn had begun
-            parameter.grad = torch.randn_like(parameter)
-    own = [(p.detach().clone(), p.grad.clone()) for p in generator.parameters()]
-    expected = copy.deepcopy(discriminator)
-    optimizer = torch.optim.SGD(discriminator.parameters(), lr=rate)
-    for turn in ("first", "second"):
-        real, fake = expected(L, ab), expected(L, generator(L).detach())
+        gradients = [torch.randn_like(p) for p in generator.parameters()]
+    judging = {f"convolution.{name}": value for name, value in convolution.state_dict().items()}
+    turns = function(generator.state_dict(), judging, gradients, rate, L, ab)
+    own = [parameter.detach() for parameter in generator.parameters()]
+
+    def judge(ab):
+        return convolution(torch.cat([L / 100, ab / 110], dim=1))
+
+    assert len(turns) == 2
+    for name, got in zip(("first", "second"), turns, strict=True):
+        real, fake = judge(ab), judge(generator(L).detach())
         loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
-        slopes = torch.autograd.grad(loss, list(expected.parameters()))
-        got = function(generator, discriminator, optimizer, L.clone(), ab.clone())
+        slopes = torch.autograd.grad(loss, list(convolution.parameters()))
         np.testing.assert_allclose(
-            got, loss.item(), rtol=1e-3, err_msg=f"the loss of the {turn} turn"
+            got["loss"], loss.item(), rtol=1e-3, err_msg=f"the loss of the {name} turn"
         )
         with torch.no_grad():
             for mine, theirs, slope in zip(
-                discriminator.parameters(), expected.parameters(), slopes, strict=True
+                got["discriminator"], convolution.parameters(), slopes, strict=True
             ):
                 theirs -= rate * slope
                 np.testing.assert_allclose(
                     mine.numpy(),
                     theirs.numpy(),
                     atol=1e-4,
-                    err_msg=f"the discriminator's weights after the {turn} turn",
+                    err_msg=f"the discriminator's weights after the {name} turn",
                 )
-        for parameter, (value, gradient) in zip(generator.parameters(), own, strict=True):
-            assert torch.equal(parameter, value), "the generator's weights have changed"
-            assert parameter.requires_grad, "the generator cannot learn any more"
-            cleared = parameter.grad is None or not parameter.grad.any()
-            assert cleared or torch.equal(parameter.grad, gradient), (
+        for mine, value in zip(got["generator"], own, strict=True):
+            assert torch.equal(mine, value), "the generator's weights have changed"
+        for mine, gradient in zip(got["gradients"], gradients, strict=True):
+            cleared = mine is None or not mine.any()
+            assert cleared or torch.equal(mine, gradient), (
                 "the discriminator's turn added to the generator's gradients"
             )
-        assert generator.training, "the generator is left in evaluation mode"
+        assert got["learns"] == [True] * len(own), "the generator cannot learn any more"
+        assert got["training"] is True, "the generator is left in evaluation mode"
 
 
 def test_histogram_distance(function):

@@ -5,11 +5,25 @@ and has none.
 """
 
 
-def test_load_backbone(function):
-    """Files of random weights, with the prefix and without; then each lacks an entry."""
+def ask_load_backbone(function, file, width, temperature):
+    """What a file with these entries is loaded as; None if that is refused."""
     import tempfile
     from pathlib import Path
 
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        torch.save(file, path)
+        try:
+            network = function(path, width, temperature)
+        except Exception:  # any error will do
+            return None
+    return dict(network.state_dict()), network.temperature, network.training
+
+
+def test_load_backbone(function):
+    """Files of random weights, with the prefix and without; then each lacks an entry."""
     import numpy as np
     import torch
 
@@ -17,9 +31,8 @@ def test_load_backbone(function):
 
     rng = np.random.default_rng()
     width, temperature = (float(rng.uniform(*ends)) for ends in ((0.03, 0.08), (0.2, 0.9)))
-    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
-        path = Path(folder) / "weights.pth"
         # each file is tried without an entry of these kinds; PyTorch would make up counters
         kinds = {"module.": ("weight", "running_var"), "": ("bias", "running_mean")}
         for prefix in kinds:
@@ -28,26 +41,50 @@ def test_load_backbone(function):
                 for name, value in ECCV16(width).state_dict().items()
             }
             file = {prefix + name: value for name, value in state.items()}
-            torch.save(file, path)
-            network = function(path, width, temperature)
-            loaded = network.state_dict()
+            got = function(file, width, temperature)
+            assert got is not None, f"names that begin with {prefix!r}: an error"
+            loaded, its_temperature, training = got
             differ = [name for name in state if not torch.equal(loaded[name], state[name])]
             assert not differ, f"names that begin with {prefix!r}: not loaded were {differ}"
-            assert network.temperature == temperature, "the temperature is not the one given"
-            assert not network.training, "the network is not in evaluation mode"
+            assert its_temperature == temperature, "the temperature is not the one given"
+            assert training is False, "the network is not in evaluation mode"
             for kind in kinds[prefix]:
                 lacking = str(rng.choice([name for name in file if name.endswith(kind)]))
-                torch.save({n: value for n, value in file.items() if n != lacking}, path)
-                try:
-                    function(path, width, temperature)
-                except Exception:  # any error will do
-                    continue
-                raise AssertionError(f"a file that lacks {lacking} was taken without an error")
+                short = {name: value for name, value in file.items() if name != lacking}
+                refused = function(short, width, temperature) is None
+                assert refused, f"a file that lacks {lacking} was taken without an error"
+
+
+def ask_freeze_blocks(function, weights, frozen, pictures):
+    """A step of training of twelve blocks with some frozen: what is there after it."""
+    from collections import OrderedDict
+
+    import torch
+    from torch import nn
+
+    def block():
+        return nn.Sequential(
+            nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Sequential(nn.Dropout(0.2), nn.PReLU())
+        )
+
+    network = nn.Sequential(OrderedDict((f"block{n}", block()) for n in range(1, 13))).train()
+    network.load_state_dict(weights)
+    function(network, frozen)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    network(pictures).sin().mean().backward()
+    optimizer.step()
+    return {
+        name: {
+            "weights": {f"{name}.{key}": value for key, value in part.state_dict().items()},
+            "modes": {module.training for module in part.modules()},
+            "learns": {parameter.requires_grad for parameter in part.parameters()},
+        }
+        for name, part in network.named_children()
+    }
 
 
 def test_freeze_blocks(function):
     """Some of twelve blocks, "block1" among them, but not "block10"; then a step of training."""
-    import copy
     from collections import OrderedDict
 
     import numpy as np
@@ -63,26 +100,23 @@ def test_freeze_blocks(function):
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
-        network = nn.Sequential(OrderedDict((f"block{n}", block()) for n in range(1, 13))).train()
-        frozen = ["block1", *(f"block{n}" for n in range(2, 10) if rng.random() < 0.5)]
-        rng.shuffle(frozen)
-        before = copy.deepcopy(network)
-        function(network, list(frozen))
-        optimizer = torch.optim.SGD(network.parameters(), 0.1)
-        network(torch.rand(8, 3, 4, 4) + 3).sin().mean().backward()
-        optimizer.step()
-    for name, part in network.named_children():
-        old, new = before.get_submodule(name).state_dict(), part.state_dict()
-        same = all(torch.equal(value, new[key]) for key, value in old.items())
-        modes = {module.training for module in part.modules()}
-        asked = {parameter.requires_grad for parameter in part.parameters()}
+        network = nn.Sequential(OrderedDict((f"block{n}", block()) for n in range(1, 13)))
+        pictures = torch.rand(8, 3, 4, 4) + 3
+    frozen = ["block1", *(f"block{n}" for n in range(2, 10) if rng.random() < 0.5)]
+    rng.shuffle(frozen)
+    before = dict(network.state_dict())
+    after = function(before, frozen, pictures)
+    for name in (f"block{n}" for n in range(1, 13)):
+        got = after[name]
+        old = {key: value for key, value in before.items() if key.startswith(f"{name}.")}
+        same = all(torch.equal(value, got["weights"][key]) for key, value in old.items())
         if name in frozen:
-            assert asked == {False}, f"{name} of {frozen} still asks for gradients"
+            assert got["learns"] == {False}, f"{name} of {frozen} still asks for gradients"
             assert same, f"{name} of {frozen} changed in a step of training"
-            assert modes == {False}, f"{name} of {frozen} is still in training mode"
+            assert got["modes"] == {False}, f"{name} of {frozen} is still in training mode"
         else:
-            assert asked == {True}, f"{name} is frozen, but was not named in {frozen}"
-            assert modes == {True}, f"{name} is in evaluation mode, but not named in {frozen}"
+            assert got["learns"] == {True}, f"{name} is frozen, but was not named in {frozen}"
+            assert got["modes"] == {True}, f"{name} is in evaluation mode, not named in {frozen}"
             assert not same, f"{name} did not learn, but was not named in {frozen}"
 
 

@@ -1,10 +1,13 @@
 """What the checks share: to ask, to read an answer, to compare it, to recognise a mistake."""
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from course_lib.checks.report import TryAgain, expect
@@ -14,7 +17,7 @@ Mistakes = Mapping[str, Any]
 
 
 def ask(function: Callable, *arguments: Any, **options: Any) -> Any:
-    """Call the learner's function with copies, so that it cannot change what it is asked about.
+    """Call the learner's function with copies, and see that it leaves them as they are.
 
     Parameters
     ----------
@@ -27,8 +30,51 @@ def ask(function: Callable, *arguments: Any, **options: Any) -> Any:
     -------
     object
         Whatever it returns.
+
+    Raises
+    ------
+    TryAgain
+        If it changes an array or a tensor that it was given: a picture that somebody still needs.
     """
-    return function(*copy.deepcopy(arguments), **options)
+    given, named = copy.deepcopy((arguments, options))
+    got = function(*given, **named)
+    before, after = (*arguments, *options.values()), (*given, *named.values())
+    for number, (one, other) in enumerate(zip(before, after, strict=True)):
+        if not _unchanged(one, other):
+            if number < len(arguments):
+                name = _name_of(function, number)
+            else:
+                name = list(options)[number - len(arguments)]
+            raise TryAgain(
+                f"your function changes its argument {name} itself, which its caller may still "
+                "need. Work on a copy, or compute something new."
+            )
+    return got
+
+
+def _unchanged(before: Any, after: Any) -> bool:
+    """Whether arrays and tensors, in lists and tables too, are as they were."""
+    if isinstance(before, Tensor):
+        same = before.shape == after.shape and before.dtype == after.dtype
+        return same and torch.equal(before.nan_to_num(), after.nan_to_num())
+    if isinstance(before, np.ndarray):
+        numbers = before.dtype.kind in "fc"
+        return before.dtype == after.dtype and np.array_equal(before, after, equal_nan=numbers)
+    if isinstance(before, Mapping):
+        return before.keys() == after.keys() and all(
+            _unchanged(before[k], after[k]) for k in before
+        )
+    if isinstance(before, list | tuple):
+        return len(before) == len(after) and all(map(_unchanged, before, after))
+    return True  # of a network or a loader, that is for the check to say
+
+
+def _name_of(function: Callable, place: int) -> str:
+    """What a function calls an argument; its number where it does not say."""
+    try:
+        return list(inspect.signature(function).parameters)[place]
+    except (TypeError, ValueError, IndexError):
+        return f"number {place + 1}"
 
 
 def quoted(choices: Sequence, last: str = "or") -> str:
@@ -136,9 +182,7 @@ def expect_array(got: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
         If it is something else; the message says what came.
     """
     expect_returned(got, what)
-    if hasattr(got, "detach"):
-        got = got.detach().cpu().numpy()
-    values = np.asarray(got)
+    values = np.asarray(_plain(got))
     if values.dtype == object or not (
         np.issubdtype(values.dtype, np.number) or values.dtype == bool
     ):
@@ -148,6 +192,14 @@ def expect_array(got: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise TryAgain(f"{what} holds values that are not finite (nan or infinity)")
     return values
+
+
+def _plain(got: Any) -> Any:
+    """A result with arrays in the place of tensors."""
+    if isinstance(got, Tensor):
+        got = got.detach().cpu()
+        return (got.float() if got.dtype == torch.bfloat16 else got).numpy()  # NumPy lacks that
+    return [_plain(part) for part in got] if isinstance(got, list | tuple) else got
 
 
 def expect_number(got: Any, what: str) -> float:
@@ -214,8 +266,29 @@ def expect_close(
         return
     place = np.unravel_index(error.argmax(), error.shape)
     where = f" at {tuple(int(i) for i in place)}" if place else ""
-    sentence = recognise(values, mistakes or {}, tolerance)
+    sentence = recognise(values, mistakes or {}, tolerance) or _too_narrow(got)
+    expected, came = _told_apart(truth[place], values[place])
     raise TryAgain(
-        f"{what}{where}: expected {truth[place]:.4g}, got {values[place]:.4g}"
+        f"{what}{where}: expected {expected}, got {came}"
         + (f": {sentence}" if sentence else f". {hint}".rstrip())
+    )
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers that differ, each with as few digits as show it, four at least."""
+    for digits in count(4):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1] or digits > 17:
+            return texts
+
+
+def _too_narrow(got: Any) -> str:
+    """What to say of numbers of eight bits, which wrap around; empty if they are not."""
+    kind = np.asarray(_plain(got)).dtype
+    if kind not in (np.uint8, np.int8):
+        return ""
+    limits = np.iinfo(kind)
+    return (
+        f"your result is of type {kind}, which holds whole numbers from {limits.min} to "
+        f"{limits.max} and starts over beyond them. Make it float first."
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.signal import correlate
 from torch import Tensor
 
 from course_lib.checks.answers import (
@@ -9,12 +10,15 @@ from course_lib.checks.answers import (
     expect_array,
     expect_close,
     expect_number,
+    expect_order,
     expect_two,
     quoted,
     recognise,
 )
 from course_lib.checks.report import Todo, TryAgain, check, expect
-from course_lib.lab import rgb_to_lab
+from course_lib.data.arrays import square
+from course_lib.data.photos import photos
+from course_lib.lab import lab_to_rgb, lightness, merge_lab, rgb_to_lab, to_gray
 from course_lib.metrics import psnr as library_psnr
 
 
@@ -124,6 +128,13 @@ def make_loaders(function):
         "the validation pictures do not come in the order of the list. Nothing is learned there, "
         "so there is no reason to shuffle them.",
     )
+    for name, loader in zip(("training", "validation"), loaders, strict=True):
+        size = len(next(iter(loader))[0])
+        expect(
+            size == 4,
+            f"a batch of the {name} loader holds {size} pictures; batch_size=4 was asked for. "
+            "Hand batch_size on to the DataLoader.",
+        )
     return "two lists, kept apart; training shuffled anew each epoch, validation in order."
 
 
@@ -172,12 +183,108 @@ def level_colours(function):
 
 
 @check
+def convolve(function):
+    """Whether a window of weights is moved over a picture, and the bias added once."""
+    rng = np.random.default_rng(4)
+    for size, side, bias in (((6, 9), 3, 0.5), ((8, 7), 5, -2.0)):
+        picture, weights = rng.normal(size=size), rng.normal(size=(side, side))
+
+        def moved(w, picture=picture):
+            return correlate(picture, w, mode="valid")
+
+        truth = moved(weights) + bias
+        what = f"a picture {size} under a window {side} x {side}"
+        got = ask(function, picture, weights, bias)
+        if np.shape(got) == size:
+            raise TryAgain(
+                f"{what}: the result has the picture's own shape. Stop where the window would "
+                f"hang over the edge: {truth.shape} is what is left."
+            )
+        values = expect_array(got, truth.shape, what)
+        mistakes = {
+            "the bias is missing.": truth - bias,
+            "the bias is added for each weight; add it once, to the sum.": truth
+            + bias * (side**2 - 1),
+            "that is the mean of the products; take their sum.": moved(weights) / side**2 + bias,
+            "the window is upside down: weight [i, j] belongs to pixel [row + i, column + j]. "
+            "Mathematicians turn it; networks do not.": moved(weights[::-1, ::-1]) + bias,
+            "rows and columns of the window have changed places.": moved(weights.T) + bias,
+            "what is below 0 has been cut off; that is the ReLU, which comes later.": np.maximum(
+                truth, 0
+            ),
+        }
+        hint = (
+            "At each place: the pixels under the window times the weights, summed, plus the bias."
+        )
+        expect_close(values, truth, what, 1e-3, hint, mistakes)
+    return "a sum of nine products at each place: the smallest part of a network."
+
+
+@check
+def order_of_step(letters):
+    """Whether the five lines of a training step are in an order that works."""
+    if isinstance(letters, str):
+        plain = "".join(letter for letter in letters.upper() if letter.isalnum())
+        # forgetting later, but before the new gradients come, is as good
+        if plain.replace("D", "", 1) == "BEAC" and plain.index("D") < plain.index("A"):
+            letters = "DBEAC"
+    expect_order(
+        letters,
+        "DBEAC",
+        "the step",
+        {
+            "D": "Old gradients are still there: the first thing is to forget them.",
+            "B": "There is no guess yet.",
+            "E": "The loss compares the guess with the truth, so it comes right after the guess.",
+            "A": "The gradients come from the loss, and the optimizer needs them.",
+            "C": "The optimizer moves the weights last, when it has the gradients.",
+        },
+    )
+    return "forget, guess, compare, work out the gradients, move."
+
+
+@check
+def my_colorizer(function):
+    """Whether a colorizer beats gray and the mean colour in PSNR on held-out scenes."""
+    train, *held_out = (
+        [square(photo.load(), 128) for photo in photos(split=split, kind="scene")]
+        for split in ("train", "validation", "test")
+    )
+    mean_ab = np.mean([rgb_to_lab(rgb)[..., 1:].mean(axis=(0, 1)) for rgb in train], axis=0)
+    scores: dict[str, list[float]] = {"yours": [], "gray": [], "the mean colour": []}
+    for truth in held_out[0] + held_out[1]:
+        gray = to_gray(truth)
+        got = ask(function, gray)
+        values = expect_array(got, gray.shape, "a coloured picture")
+        expect(
+            values.dtype == np.uint8,
+            f"expected a picture of uint8, got {values.dtype}: paint() makes one of L and ab.",
+        )
+        L = lightness(gray)
+        brown = lab_to_rgb(merge_lab(L, np.broadcast_to(mean_ab, (*L.shape, 2))))
+        for name, rgb in zip(scores, (values, gray, brown), strict=True):
+            scores[name].append(library_psnr(rgb, truth))
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    ranked = sorted(means, key=lambda name: -means[name])
+    table = ", ".join(
+        f"{place}. {name} {means[name]:.2f} dB" for place, name in enumerate(ranked, 1)
+    )
+    expect(ranked[0] == "yours" and means["yours"] > means[ranked[1]], f"not yet: {table}.")
+    lead = np.subtract(scores["yours"], scores["the mean colour"])
+    return (
+        f"{table}. Ahead of the mean colour by {lead.mean():+.2f} dB a photograph, on "
+        f"{(lead > 0).sum()} of {len(lead)}. Now look at what you have made."
+    )
+
+
+@check
 def psnr(function):
     """Whether PSNR comes out as the library has it."""
     rng = np.random.default_rng(3)
     truth = rng.integers(0, 256, (8, 11, 3), dtype=np.uint8)
     noise = rng.normal(0, 15, truth.shape) * np.array([0.3, 1, 2])
     rgb = np.clip(truth + noise, 0, 255).astype(np.uint8)
+    truth[0, :2], rgb[0, :2] = [[0], [255]], [[255], [0]]  # as far apart as two values can be
     expected = library_psnr(rgb, truth)
     difference = rgb.astype(float) - truth
     mse = np.mean(difference**2)
@@ -205,9 +312,13 @@ def psnr(function):
         "that is a sum; take the mean of the squared differences.": decibels(mse * rgb.size),
         "that is the absolute error; square the differences.": decibels(absolute**2),
         "that is the MSE; it still has to go into the formula.": mse,
+        "255 squared is 65,025, and in 16 bits it is -511: make the pictures float.": decibels(
+            np.mean(difference.astype(np.int16) ** 2)
+        ),
     }
     value = expect_number(ask(function, rgb, truth), "PSNR")
-    expect_close(value, expected, "PSNR in dB", 1e-3, "", mistakes)
+    # float16 rounds, and is no mistake of thought
+    expect_close(value, expected, "PSNR in dB", 0.005, "", mistakes)
     with np.errstate(divide="ignore"):
         same = ask(function, truth, truth)
     expect(
@@ -221,6 +332,7 @@ def psnr(function):
 def best_first(order):
     """Whether the learner knows what PSNR prefers."""
     names = ("gray", "blue", "blurred")
+    order = order.tolist() if isinstance(order, np.ndarray) else order
     expect(
         isinstance(order, list | tuple) and sorted(map(str, order)) == sorted(names),
         f"answer with a list of {quoted(names, 'and')}, best PSNR first; got {order!r}.",

@@ -1,15 +1,58 @@
 """Checks of lesson 04, "Tell the network what gray cannot"."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib.checks.answers import ask, expect_array, expect_close, expect_two, recognise
-from course_lib.checks.report import Todo, check, expect
+from course_lib.checks.answers import (
+    ask,
+    expect_array,
+    expect_close,
+    expect_number,
+    expect_order,
+    expect_two,
+    recognise,
+)
+from course_lib.checks.report import Todo, TryAgain, check, expect
+from course_lib.data.photos import load_photo
+from course_lib.evaluation import greedy_hints, reveal_hints
+from course_lib.hint_painter.colourer import checked_hints
 from course_lib.hints import hint_tensors
+from course_lib.inference import colorize
 from course_lib.lab import rgb_to_lab, to_gray
 from course_lib.metrics import psnr
+from course_lib.models import siggraph17
 from course_lib.models.siggraph17 import SIGGRAPH17
+
+
+@check
+def reach(function):
+    """Whether the share of pixels that moved by more than the limit is counted."""
+    rng = np.random.default_rng(8)
+    gray = np.repeat(rng.integers(60, 200, (24, 30, 1), dtype=np.uint8), 3, axis=2)
+    tinted = gray.copy()
+    tinted[:9, :, 0] += 40  # far
+    tinted[9:15, :, 2] += 8  # less far
+    far = np.linalg.norm((rgb_to_lab(tinted) - rgb_to_lab(gray))[..., 1:], axis=-1)
+    for limit in (5, 2, 12):
+        share = (far > limit).mean()
+        mistakes = {
+            "that is a percentage; the mean of True and False is in 0..1.": 100 * share,
+            "that is how many pixels; divide by how many there are, or take the mean.": (
+                far > limit
+            ).sum(),
+            "that is the share that stayed within the limit.": 1 - share,
+            "that is the mean distance; how large a part is beyond the limit?": far.mean(),
+            "the limit is an argument: use its name, not the number 5.": (far > 5).mean(),
+        }
+        got = expect_number(ask(function, gray, tinted, limit), "the share")
+        hint = "far > limit is True where a pixel moved by more."
+        expect_close(got, share, f"the share beyond {limit}", 1e-6, hint, mistakes)
+    got = expect_number(ask(function, tinted, tinted), "the share")
+    expect(got == 0, f"nothing has moved between a picture and itself; got {got:.4g}, expected 0.")
+    return "a hint's reach, as a number."
 
 
 def _network() -> SIGGRAPH17:
@@ -266,6 +309,21 @@ def point_numbers(share_without, mean_points):
     return "an eighth gets none, and the average is seven. Run the next cell to see."
 
 
+@check
+def training_step(order):
+    """Whether the lines of a step of training stand in the order in which they need each other."""
+    why = {
+        "C": "All else is made from a batch: its L and its true ab.",
+        "A": "The users' hints are drawn from the true colours, before the network is asked.",
+        "D": "The network needs the hints, and the loss needs its guess.",
+        "F": "The loss compares the guess with the truth; backward starts from it.",
+        "B": "The optimizer goes by the gradients, and backward makes them.",
+        "E": "The step comes when the gradients are there.",
+    }
+    expect_order(order, "CADFBE", "a step of training", why)
+    return "truth, hints, guess, loss, gradients, step."
+
+
 def _scenes() -> list[np.ndarray]:
     rng = np.random.default_rng(4)
     smooth = rng.integers(60, 200, (3, 1, 1, 3))
@@ -320,3 +378,57 @@ def gain_curve(function):
         values = ask(function, pictures, hints, counts, _colour)
         expect_close(values, truth, what, 1e-3, hint, mistakes)
     return "picture by picture, over no hints."
+
+
+#: What the challenge is played on, and with how many hints.
+_PLAYGROUND, _MOST = "scenes/autumn-mountain", 10
+
+
+@cache
+def _players() -> tuple[float, list[float], float]:
+    """PSNR of the challenge's photograph: without hints, by random places, by greed."""
+    truth, net = load_photo(_PLAYGROUND), siggraph17()
+
+    def level(hints):
+        return psnr(colorize(truth, net, hints=hints), truth)
+
+    greedy = greedy_hints(truth, _MOST, lambda rgb, hints: colorize(rgb, net, hints=hints))
+    chance = [level(reveal_hints(truth, _MOST, seed, side=24)) for seed in range(5)]
+    return level([]), chance, level(greedy)
+
+
+@check
+def ten_hints(hints):
+    """How near at most ten hints bring the photograph, against chance and against greed."""
+    expect(
+        isinstance(hints, list | tuple),
+        f"expected a list of hints, as win_back.hints is one; got {type(hints).__name__}.",
+    )
+    truth = load_photo(_PLAYGROUND)
+    try:
+        given = checked_hints(hints, truth.shape[:2])
+    except ValueError as error:
+        raise TryAgain(str(error)) from None
+    expect(given, "the list is empty: paint first, or write a hint.")
+    expect(
+        len(given) <= _MOST,
+        f"{len(given)} hints are too many: at most {_MOST}. Which of them do least?",
+    )
+    mine = psnr(colorize(truth, siggraph17(), hints=given), truth)
+    plain, chance, greed = _players()
+    scale = (
+        f"{mine:.1f} dB. Without hints {plain:.1f}; random places {np.mean(chance):.1f} on "
+        f"average, {max(chance):.1f} at best of {len(chance)}; largest error first {greed:.1f}"
+    )
+    expect(mine > plain, f"{scale}. Yours do harm: look where colour has spread too far.")
+    expect(
+        mine > np.mean(chance),
+        f"{scale}. Chance does better than you, still: large regions first.",
+    )
+    if mine > greed + 0.05:
+        place = "First place: you have seen what greed cannot"
+    elif mine > max(chance):
+        place = "Second place, behind greed" if mine < greed - 0.05 else "Even with greed"
+    else:
+        place = "Third place: better than chance on average, not than chance at its best"
+    return f"{scale}. {place}, with {len(given)} hints."

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,12 +12,18 @@ from torch import Tensor, nn
 from course_lib.checks.answers import (
     ask,
     choose,
+    expect_array,
     expect_close,
     expect_number,
+    expect_order,
     expect_two,
 )
 from course_lib.checks.report import Todo, check, expect
+from course_lib.data.arrays import decode_lab, encode_lab, square
+from course_lib.data.photos import photos
+from course_lib.lab import rgb_to_lab
 from course_lib.metrics import ab_histogram_distance
+from course_lib.models import siggraph17
 from course_lib.models.patchgan import PatchDiscriminator
 from course_lib.models.unet import UNetGenerator
 from course_lib.training.losses import adversarial_loss, discriminator_loss
@@ -72,7 +79,37 @@ def losses_of_both(function):
         "A sigmoid of its own is rounded to 0 there; leave that to "
         "binary_cross_entropy_with_logits.",
     )
+    _expect_slopes(function)
     return "one wants to be right, the other to be taken for a photograph."
+
+
+def _expect_slopes(function: Callable) -> None:
+    """Raise `TryAgain` unless gradients flow through both losses to the logits."""
+    real, fake = torch.randn(2, 2, 1, 3, 3, generator=torch.Generator().manual_seed(4))
+    real.requires_grad_(True)
+    fake.requires_grad_(True)
+    mine = function(real, fake)
+    right = discriminator_loss(real, fake), adversarial_loss(fake)
+    for name, inputs, got, truth in zip(
+        ("the discriminator's loss", "the generator's loss"),
+        ((real, fake), (fake,)),
+        mine,
+        right,
+        strict=True,
+    ):
+        expect(
+            isinstance(got, Tensor) and got.requires_grad,
+            f"the value of {name} is right, but no gradient flows through it, so nobody would "
+            "learn: return the tensor itself, without item(), detach() or NumPy.",
+        )
+        slopes = torch.autograd.grad(got, inputs, allow_unused=True)
+        expect(
+            all(
+                slope is not None and torch.allclose(slope, true, atol=1e-4)
+                for slope, true in zip(slopes, torch.autograd.grad(truth, inputs), strict=True)
+            ),
+            f"the value of {name} is right, but its gradient is cut off on the way to the logits.",
+        )
 
 
 def _side(layers: list[tuple[int, int]], overlap: int = 1) -> int:
@@ -199,6 +236,101 @@ def discriminator_turn(function: Callable):
     return "the discriminator learns, and the generator does not notice."
 
 
+def _descended(l1_weight: float, times: int) -> tuple[list[float], list[Tensor]]:
+    """What a generator's first turn returns, and its weights after some turns."""
+    generator, discriminator, L, ab = _players()
+    for turn in range(times):
+        made = generator(L)
+        l1, deceive = F.l1_loss(made, ab) / 110, adversarial_loss(discriminator(L, made))
+        slopes = torch.autograd.grad(l1_weight * l1 + deceive, list(generator.parameters()))
+        if turn == 0:
+            values = [l1.item() * 110, deceive.item()]
+        with torch.no_grad():
+            for parameter, slope in zip(generator.parameters(), slopes, strict=True):
+                parameter -= 0.1 * slope
+    return values, [p.detach().clone() for p in generator.parameters()]
+
+
+def _players() -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
+    """A small generator and discriminator, and photographs: always the same."""
+    torch.manual_seed(6)
+    generator = UNetGenerator(width=0.1, depth=2, dropout=0)
+    discriminator = PatchDiscriminator(width=0.1, layers=1).eval()
+    generate = torch.Generator().manual_seed(6)
+    L = torch.rand(3, 1, 16, 16, generator=generate) * 100
+    ab = torch.rand(3, 2, 16, 16, generator=generate) * 100 - 50
+    return generator, discriminator, L, ab
+
+
+@check
+def generator_turn(function: Callable):
+    """Whether the generator descends both losses, weighted, while the discriminator is still."""
+    for weight in (10.0, 3.0):
+        generator, discriminator, L, ab = _players()
+        judge = [p.detach().clone() for p in discriminator.parameters()]
+        begin = [p.detach().clone() for p in generator.parameters()]
+        optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
+        values, once = _descended(weight, 1)
+
+        def error(expected: list[Tensor], of: nn.Module = generator) -> float:
+            pairs = zip(of.parameters(), expected, strict=True)
+            return max((p.detach() - q).abs().max().item() for p, q in pairs)
+
+        def turn(of=(generator, discriminator, optimizer), with_ab=(L, ab), weight=weight):
+            return function(*of, *(x.clone() for x in with_ab), l1_weight=weight)
+
+        got = expect_two(turn(), "two numbers, the L1 error in Lab units and the loss in the game")
+        for name, mine, true in zip(
+            ("the L1 error in Lab units", "the loss in the game"), got, values, strict=True
+        ):
+            expect_close(mine, true, name, 1e-2, "Leave what is returned as it was.")
+        expect(
+            error(judge, discriminator) < 1e-9,
+            "the discriminator's weights have changed; this is the generator's turn.",
+        )
+        expect(
+            error(begin) > 0,
+            "the generator did not move. It needs backward() and then optimizer.step().",
+        )
+        alone = {
+            "you descend the sum without its weight: l1_weight * l1 + deceive.": _descended(1, 1),
+            "you descend the loss in the game alone; add l1_weight * l1.": _descended(0, 1),
+        }
+        for sentence, (_, weights) in alone.items():
+            expect(error(weights) > 1e-7, sentence)
+        expect(
+            error(once) < 1e-5,
+            "the generator took another step than the loss asks for: descend "
+            "l1_weight * l1 + deceive, with one backward() and one step().",
+        )
+        expect(
+            all(p.grad is None or not p.grad.any() for p in discriminator.parameters()),
+            "gradients have collected in the discriminator; it was to stand still.",
+        )
+        turn()
+        expect(
+            error(_descended(weight, 2)[1]) < 1e-4,
+            "the first call is right, but the second is not: gradients of the first still count. "
+            "Call optimizer.zero_grad().",
+        )
+    return "it learns to be near the truth and to be taken for a photograph, both at once."
+
+
+@check
+def loop(order):
+    """Whether the lines of a training loop are in order."""
+    why = {
+        "D": "Without a batch there is nothing to colour.",
+        "B": "The generator needs L, and the loss needs what it makes.",
+        "F": "backward() starts from the loss.",
+        "C": "The optimizer steps along gradients; they have to be there.",
+        "A": "Step before you clear what the step needs.",
+        "E": "Gradients are cleared last, for the next step.",
+    }
+    expect_order(order, "DBFCAE", "the loop", why)
+    return "a batch, colours, a loss, gradients, a step, and a clean slate."
+
+
 @check
 def higher_psnr(prediction):
     """Whether the learner expects the cautious generator to have the higher PSNR."""
@@ -259,3 +391,46 @@ def histogram_distance(function):
         distance(other, what, step=5.0), fine, what, 1e-3, "Use the edges that are given."
     )
     return "0 for the same colours, 1 for none in common, wherever they are."
+
+
+@cache
+def _cautious() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """L, cautious ab and true ab of the validation scenes; true ab of training scenes."""
+
+    def lab_of(split: str) -> tuple[Tensor, Tensor]:
+        rgb = np.stack([square(photo.load(), 64) for photo in photos(split=split, kind="scene")])
+        return decode_lab(torch.from_numpy(encode_lab(rgb_to_lab(rgb)).transpose(0, 3, 1, 2)))
+
+    L, true = lab_of("validation")
+    with torch.inference_mode():
+        cautious = siggraph17()(L)
+    return L.numpy(), cautious.numpy(), true.numpy(), lab_of("train")[1].numpy()
+
+
+@check
+def enliven(function):
+    """How close an answer's histogram is to the truth's, and which baselines that beats."""
+    L, cautious, true, examples = _cautious()
+    got = expect_array(
+        ask(function, L, cautious, examples), cautious.shape, "colours of the scenes, (N, 2, H, W)"
+    )
+
+    def chroma(ab: np.ndarray) -> float:
+        return float(np.hypot(ab[:, 0], ab[:, 1]).mean())
+
+    def error(ab: np.ndarray) -> float:
+        return float(np.linalg.norm(ab - true, axis=1).mean())
+
+    scaled = cautious * chroma(examples) / chroma(cautious)
+    entries = {"doing nothing": cautious, "one factor for all": scaled, "yours": got}
+    distances = {name: ab_histogram_distance(ab, true) for name, ab in entries.items()}
+    order = sorted(distances, key=distances.get)
+    table = ", ".join(f"{name} {distances[name]:.2f}" for name in order)
+    expect(
+        distances["yours"] < distances["doing nothing"] - 0.01,
+        f"distance of histograms: {table}. Doing nothing is still as good as yours.",
+    )
+    return (
+        f"place {order.index('yours') + 1} of 3. Distance of histograms: {table}. What it costs: "
+        f"an error of {error(got):.1f} Lab units, against {error(cautious):.1f} before."
+    )

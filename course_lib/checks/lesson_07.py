@@ -4,13 +4,25 @@ import copy
 import itertools
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from skimage import data
 from torch import Tensor, nn
 
-from course_lib.checks.answers import ask, choose, expect_returned, expect_two, recognise
+from course_lib.checks.answers import (
+    ask,
+    choose,
+    expect_array,
+    expect_order,
+    expect_returned,
+    expect_two,
+    recognise,
+)
 from course_lib.checks.report import Todo, TryAgain, check, expect
+from course_lib.lab import rgb_to_lab
 from course_lib.models.eccv16 import ECCV16
 
 WIDTH, TEMPERATURE = 0.05, 0.4
@@ -39,7 +51,18 @@ def load_backbone(function):
         path = Path(folder) / "backbone.pth"
         for prefix in ("module.", ""):
             torch.save({prefix + key: value for key, value in state.items()}, path)
-            network = function(path, WIDTH, TEMPERATURE)
+            try:
+                network = function(path, WIDTH, TEMPERATURE)
+            except RuntimeError as error:  # PyTorch names every key: pages of them
+                if "key(s) in state_dict" not in str(error):
+                    raise
+                raise TryAgain(
+                    "load_state_dict complains now, as it should: names in the file begin with "
+                    '"module.", and those of the network do not. Make them alike before you load.'
+                    if prefix
+                    else "a file without the prefix is refused: take away "
+                    '"module." only where a name begins with it.'
+                ) from None
             expect_returned(network, "the network")
             # by name: in a class's tests the library was loaded anew, and the learner's ECCV16 is
             # another class than this one
@@ -159,6 +182,68 @@ def freeze_blocks(function):
 
 
 @check
+def plan(order):
+    """Whether the steps of a fine-tuning are in order."""
+    why = {
+        "D": "Without trained weights there is nothing to tune.",
+        "G": "Before anything is changed, see whether the weights are there at all.",
+        "E": "What is frozen has to be known before an optimizer takes hold of the parameters.",
+        "B": "A step needs an optimizer.",
+        "F": "There is nothing to choose among before steps were taken.",
+        "A": "The weights are chosen first; test pictures may have no say in that.",
+        "C": "Test pictures come last, and once.",
+    }
+    expect_order(order, "DGEBFAC", "the plan", why)
+    return "load, try, freeze, make the optimizer, train, choose, and test once."
+
+
+def _apart(one: tuple, other: tuple, gap: int) -> bool:
+    down = max(one[0], other[0]) - min(one[1], other[1])
+    across = max(one[2], other[2]) - min(one[3], other[3])
+    return max(down, across) >= gap
+
+
+#: Pairs of regions with a gap: above, beside, touching, inside, crossing, corner to corner.
+_REGIONS = (
+    ((0, 10, 0, 20), (15, 30, 0, 20), 5),
+    ((0, 10, 0, 20), (15, 30, 0, 20), 6),
+    ((0, 30, 0, 10), (0, 30, 18, 30), 8),
+    ((0, 30, 0, 10), (0, 30, 18, 30), 9),
+    ((0, 10, 0, 20), (10, 20, 0, 20), 0),
+    ((0, 10, 0, 20), (10, 20, 0, 20), 1),
+    ((0, 40, 0, 40), (10, 20, 10, 20), 0),
+    ((0, 40, 15, 25), (15, 25, 0, 40), 0),
+    ((0, 10, 0, 10), (12, 20, 30, 40), 10),
+    ((0, 10, 0, 10), (5, 20, 5, 20), 0),
+    ((0, 10, 0, 10), (0, 10, 0, 10), 0),
+)
+
+
+@check
+def regions_apart(function):
+    """Whether two rectangles are told apart in any direction, with the gap counted in pixels."""
+    for one, other, gap in _REGIONS:
+        for first, second in ((one, other), (other, one)):
+            got = ask(function, first, second, gap)
+            expect_returned(got, "the answer")
+            expect(got in (True, False), f"answer with True or False; got {got!r}.")
+            true = _apart(first, second, gap)
+            advice = (
+                "They are apart in one direction, and that is enough: one is wholly above the "
+                "other, or wholly beside it."
+                if true
+                else "There are max(tops) - min(bottoms) rows and max(lefts) - min(rights) "
+                "columns between them; one of the two must be at least the gap."
+            )
+            expect(
+                bool(got) == true,
+                f"{first} and {second} with a gap of {gap}: expected {true}, got {bool(got)}. "
+                + advice,
+            )
+    return "above, below, left or right: apart in one direction is apart."
+
+
+@check
 def forgets_more(prediction):
     """Whether the learner knows which arm loses more of its old job."""
     expect(
@@ -243,9 +328,11 @@ _RULES = (
 
 def _decided(function: Callable, losses: list[float], patience: int) -> tuple[int, bool]:
     """What the learner's rule says of losses: index of the best, whether to stop."""
+    given = list(losses)
     best, stop = expect_two(
-        ask(function, losses, patience), "two values, the best's index and whether to stop"
+        function(given, patience), "two values, the best's index and whether to stop"
     )
+    expect(given == losses, "the function changes the list of losses; leave it as it is.")
     expect(
         int(best) == best and 0 <= best < len(losses),
         f"losses {losses}: the best one is given by its index, 0 to {len(losses) - 1}; got "
@@ -288,7 +375,9 @@ def split_files(function):
     paths = [Path(f"pictures/{kind}-{n:02}.jpg") for kind in ("apple", "pear") for n in range(10)]
 
     def split(of: list[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-        got = expect_two(ask(function, of, share, seed), "two lists, train and held_out")
+        given = list(of)
+        got = expect_two(function(given, share, seed), "two lists, train and held_out")
+        expect(given == of, "the function changes the list of paths; leave it as it is.")
         return list(got[0]), list(got[1])
 
     train, held_out = split(paths, 0.25, 0)
@@ -335,3 +424,61 @@ def split_files(function):
             f"{len(of)} files with share {share}: one side is empty; each needs at least one.",
         )
     return "at random, the same for the same seed, and nothing on both sides."
+
+
+TILE = 48
+
+
+@cache
+def _tissue() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """L and ab of the lesson's training tiles and of its test tiles."""
+    lab = rgb_to_lab(data.immunohistochemistry())
+
+    def cut(top: int, left: int, bottom: int, right: int, step: int) -> np.ndarray:
+        corners = itertools.product(
+            range(top, bottom - TILE + 1, step), range(left, right - TILE + 1, step)
+        )
+        some = np.stack([lab[y : y + TILE, x : x + TILE] for y, x in corners])
+        return some.transpose(0, 3, 1, 2).astype(np.float32)
+
+    known, asked = cut(0, 0, 512, 240, TILE), cut(264, 256, 512, 512, TILE)
+    return known[:, :1], known[:, 1:], asked[:, :1], asked[:, 1:]
+
+
+def _mean_of_lightness(L: np.ndarray, known_L: np.ndarray, known_ab: np.ndarray) -> np.ndarray:
+    """For each whole lightness the mean colour that goes with it."""
+    levels, colours = known_L.round().astype(int).ravel(), np.moveaxis(known_ab, 1, 0)
+    counts = np.bincount(levels, minlength=101)
+    means = [
+        np.bincount(levels, plane.ravel(), minlength=101) / np.maximum(counts, 1)
+        for plane in colours
+    ]
+    return np.stack(means)[:, L.round().astype(int)[:, 0]].transpose(1, 0, 2, 3)
+
+
+@check
+def colour_tissue(function):
+    """How far from the truth an answer's colours are, and which baselines that beats."""
+    known_L, known_ab, L, ab = _tissue()
+    got = expect_array(
+        ask(function, L, known_L, known_ab), ab.shape, "colours of the tiles, (N, 2, H, W)"
+    )
+
+    def error(guess: np.ndarray) -> float:
+        return float(np.linalg.norm(guess - ab, axis=1).mean())
+
+    mine = error(got)
+    mean = known_ab.mean(axis=(0, 2, 3), keepdims=True)
+    rivals = {
+        "gray": error(np.zeros_like(ab)),
+        "one colour": error(np.broadcast_to(mean, ab.shape)),
+        "the mean colour of each lightness": error(_mean_of_lightness(L, known_L, known_ab)),
+    }
+    order = sorted([*rivals.items(), ("yours", mine)], key=lambda pair: pair[1])
+    table = ", ".join(f"{name} {value:.2f}" for name, value in order)
+    expect(
+        mine < rivals["one colour"],
+        f"mean error in Lab units: {table}. One colour for every pixel is still ahead of yours.",
+    )
+    place = [name for name, _ in order].index("yours") + 1
+    return f"place {place} of {len(order)}. Mean error in Lab units: {table}."

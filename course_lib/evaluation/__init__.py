@@ -25,7 +25,12 @@ training picture whose gray is most alike.
 from course_lib.evaluation.baselines import MeanColour, NearestPicture
 from course_lib.evaluation.contact_sheet import contact_sheet
 from course_lib.evaluation.held_out import held_out_pictures
-from course_lib.evaluation.hint_curve import PUBLISHED_PSNR, psnr_against_hints, reveal_hints
+from course_lib.evaluation.hint_curve import (
+    PUBLISHED_PSNR,
+    greedy_hints,
+    psnr_against_hints,
+    reveal_hints,
+)
 from course_lib.evaluation.measure import measure, measure_all
 from course_lib.evaluation.results import evaluate
 from course_lib.evaluation.suggestions import suggestion_errors
@@ -39,6 +44,7 @@ __all__ = [
     "contact_sheet",
     "evaluate",
     "format_table",
+    "greedy_hints",
     "held_out_pictures",
     "markdown_table",
     "measure",

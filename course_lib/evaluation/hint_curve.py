@@ -4,15 +4,16 @@ R. Zhang, J.-Y. Zhu, P. Isola et al., "Real-Time User-Guided Image Colorization 
 Deep Priors", SIGGRAPH 2017, arXiv:1705.02999, section 4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter
 from torch import nn
 
 from course_lib.hints import Hint, hint_tensors
 from course_lib.inference import prepare, upsample_ab
-from course_lib.lab import lab_to_rgb, lightness, merge_lab
+from course_lib.lab import lab_to_rgb, lightness, merge_lab, rgb_to_lab
 from course_lib.metrics import psnr
 from course_lib.models import evaluating
 
@@ -62,6 +63,45 @@ def reveal_hints(rgb: np.ndarray, count: int, seed: int = 0, side: int = 6) -> l
         patch = rgb[top : top + side, left : left + side].reshape(-1, 3)
         colour = tuple(int(value) for value in np.rint(patch.mean(axis=0)))
         hints.append((top + side // 2, left + side // 2, colour))
+    return hints
+
+
+def greedy_hints(
+    rgb: np.ndarray,
+    count: int,
+    colour: Callable[[np.ndarray, list[Hint]], np.ndarray],
+    side: int = 24,
+) -> list[Hint]:
+    """Hints from somebody who knows the truth and always mends the largest error next.
+
+    Greedy: each hint is the best next step by that rule, and none is taken back. What is farthest
+    off need not be what one hint mends most, so a hint can also do harm.
+
+    Parameters
+    ----------
+    rgb : numpy.ndarray
+        (H, W, 3) uint8, the true colours.
+    count : int
+        How many hints.
+    colour : callable
+        Colours a picture, led by a list of hints: takes both, returns (H, W, 3) uint8.
+    side : int
+        The error is that of a square's mean ab, so many pixels a side; its mean colour is given.
+
+    Returns
+    -------
+    list of (row, column, (red, green, blue))
+        As `colorize` takes them, at the squares' middles, in the order of choice.
+    """
+    half, true_ab, hints = side // 2, rgb_to_lab(rgb)[..., 1:], []
+    for _ in range(count):
+        gap = rgb_to_lab(colour(rgb, hints))[..., 1:] - true_ab
+        error = np.hypot(*(uniform_filter(plane, side) for plane in np.moveaxis(gap, -1, 0)))
+        tops = error[half : len(error) - side + half + 1, half : error.shape[1] - side + half + 1]
+        top, left = np.unravel_index(tops.argmax(), tops.shape)
+        patch = rgb[top : top + side, left : left + side].reshape(-1, 3)
+        mean = tuple(int(value) for value in np.rint(patch.mean(axis=0)))
+        hints.append((int(top) + half, int(left) + half, mean))
     return hints
 
 

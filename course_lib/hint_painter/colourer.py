@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from course_lib.hints import Hint, hint_tensors, suggest_colours
 from course_lib.inference import colorize, prepare
 from course_lib.lab import lightness
-from course_lib.models.onnx import network_inputs
+from course_lib.models.networks import takes_hints
 
 #: Most pixels of what the painter shows; larger photographs are painted on a smaller view.
 VIEW_PIXELS = 1_000_000
@@ -75,6 +75,28 @@ class _Hinted(nn.Module):
         return self.net(L, *(x.to(L.device) for x in given))
 
 
+def coloured(rgb: np.ndarray, net: nn.Module, hints: Sequence[Hint], patch: int) -> np.ndarray:
+    """A photograph coloured at its full size, with hints of any size.
+
+    Parameters
+    ----------
+    rgb : numpy.ndarray
+        (H, W, 3) uint8.
+    net : torch.nn.Module
+        As `Colourer` takes it.
+    hints : sequence of (row, column, (red, green, blue))
+        As in `colorize`.
+    patch : int
+        Side of a hint in pixels of the network's input.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8; with a `patch` of 7 what `colorize` returns.
+    """
+    return colorize(rgb, _Hinted(net, hints, rgb.shape[:2], patch) if hints else net)
+
+
 def _input_size(net: nn.Module) -> int:
     return getattr(net, "input_size", 256)
 
@@ -96,7 +118,7 @@ class Colourer:
         self.net = net
         self.size = rgb.shape[:2]
         self.L = prepare(rgb, _input_size(net))
-        self.takes_hints = network_inputs(net) != ("L",)
+        self.takes_hints = takes_hints(net)
         self._renew()
 
     def _renew(self) -> None:
@@ -138,22 +160,8 @@ class Colourer:
         return kinds[message["kind"]](message)
 
     def result(self, hints: Sequence[Hint], patch: int) -> np.ndarray:
-        """The photograph coloured, at its full size.
-
-        Parameters
-        ----------
-        hints : sequence of (row, column, (red, green, blue))
-            As in `colorize`.
-        patch : int
-            Side of a hint in pixels of the network's input.
-
-        Returns
-        -------
-        numpy.ndarray
-            (H, W, 3) uint8; with a `patch` of 7 what `colorize` returns.
-        """
-        net = _Hinted(self.net, hints, self.size, patch) if hints else self.net
-        return colorize(self.rgb, net)
+        """The photograph coloured, at its full size: see `coloured`."""
+        return coloured(self.rgb, self.net, hints, patch)
 
     def _given(self, message: Mapping) -> tuple[list[Hint], int]:
         hints = checked_hints(message.get("hints", ()), self.size)

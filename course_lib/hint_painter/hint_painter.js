@@ -286,9 +286,11 @@ let painters = 0; // each needs names of its own for its labels
 
 // ---------------------------------------------------------------------------------- painter
 
-// Build a painter into an element. options: hints and patch to start with; changed(hints, patch),
-// called after every change made here. Returns {set(hints, patch), close()}.
-export function createPainter(root, colourer, { hints: given = [], patch: side = PATCH, changed = () => {} } = {}) {
+// Build a painter into an element. options: hints and patch to start with, and a caption, a line
+// below the photograph; changed(hints, patch), called after every change made here. Returns
+// {set(hints, patch), caption(text), close()}.
+export function createPainter(root, colourer, options = {}) {
+  const { hints: given = [], patch: side = PATCH, caption: line = "", changed = () => {} } = options;
   const id = `hint-painter-${++painters}`;
   const gone = new AbortController();
   let hints = given;
@@ -318,6 +320,7 @@ export function createPainter(root, colourer, { hints: given = [], patch: side =
   const viewport = make("div", { class: "hp-viewport" }, stage);
   const status = make("p", { class: "hp-status", role: "status" }, "Opening …");
   const timing = make("span", { class: "hp-timing" });
+  const caption = make("p", { class: "hp-caption", role: "status", hidden: !line }, line);
   const compare = make("input", {
     type: "range", min: "0", max: "100", value: "0", class: "hp-compare", id: `${id}-compare`,
   }); // prettier-ignore
@@ -375,6 +378,7 @@ export function createPainter(root, colourer, { hints: given = [], patch: side =
     make("div", { class: "hp-main" },
       make("div", { class: "hp-left" }, viewport,
         make("div", { class: "hp-comparerow" }, make("label", { for: `${id}-compare` }, "Before / after"), compare),
+        caption,
         make("div", { class: "hp-statusrow" }, status, timing)),
       panel),
     make("p", { class: "hp-hidden", id: `${id}-help` },
@@ -534,7 +538,9 @@ export function createPainter(root, colourer, { hints: given = [], patch: side =
     if (!place) {
       where.textContent = canHint === false
         ? `${colourer.name} colours by itself and takes no hints. SIGGRAPH17 listens to them.`
-        : "Click on the photograph, or move over it with the arrow keys and press Enter. Drag a hint to move it; Delete or a right click removes it.";
+        : matchMedia("(pointer: coarse)").matches
+          ? "Tap something in the photograph and choose its colour. Drag a hint to move it; tap it to change or remove it."
+          : "Click something in the photograph and choose its colour, or move over it with the arrow keys and press Enter. Drag a hint to move it; Delete or a right click removes it.";
       return;
     }
     where.textContent = `Row ${Math.round(place.row)}, column ${Math.round(place.column)}, lightness ${Math.round(lightnessAt(place.row, place.column))}`;
@@ -936,6 +942,10 @@ export function createPainter(root, colourer, { hints: given = [], patch: side =
       update(hints);
       say(`Set from the program: ${count()}`);
     },
+    caption(text) {
+      caption.textContent = text;
+      caption.hidden = !text;
+    },
     close() {
       gone.abort();
       root.replaceChildren();
@@ -1030,6 +1040,7 @@ function render({ model, el }) {
   const painter = createPainter(el, colourer, {
     hints: model.get("hints"),
     patch: model.get("patch"),
+    caption: model.get("caption"),
     changed(hints, patch) {
       model.set("hints", hints);
       model.set("patch", patch);
@@ -1039,9 +1050,12 @@ function render({ model, el }) {
   const follow = () => painter.set(model.get("hints"), model.get("patch"));
   model.on("change:hints", follow);
   model.on("change:patch", follow);
+  const say = () => painter.caption(model.get("caption"));
+  model.on("change:caption", say);
   return () => {
     model.off("change:hints", follow);
     model.off("change:patch", follow);
+    model.off("change:caption", say);
     colourer.close();
     painter.close();
   };

@@ -14,22 +14,20 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from PIL import Image
 
 from course_lib.data.photos import Photo, photos
 from course_lib.files import whole_file
-from course_lib.models import load_network
+from course_lib.models import NETWORKS, load_network, shipped_weights
 from course_lib.models.onnx import export_onnx, network_inputs
 
 _FOLDER = Path(__file__).parent
 
 #: Names of the files of onnxruntime-web that the page needs, in its folder dist.
 RUNTIME = {"runtime": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
-
-#: The networks that the page offers, the first one at the start, and what it calls them.
-LABELS = {"siggraph17": "SIGGRAPH17, with hints", "eccv16": "ECCV16, by itself"}
 
 #: The photographs that the page offers, the first one at the start. No network was trained on
 #: them.
@@ -45,7 +43,9 @@ PHOTOS = (
 )
 
 
-def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
+def build_page(
+    folder: str | os.PathLike, runtime: str | os.PathLike, home: str | None = None
+) -> Path:
     """Write the page "Try it" and its files.
 
     Parameters
@@ -54,6 +54,8 @@ def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
         Where to; made if it is not there. Gets ``index.html`` and a folder ``files``.
     runtime : path
         The folder ``dist`` of the npm package onnxruntime-web.
+    home : str, optional
+        Address, as seen from the page, of the site that it belongs to: it gets a link there.
 
     Returns
     -------
@@ -82,13 +84,15 @@ def build_page(folder: str | os.PathLike, runtime: str | os.PathLike) -> Path:
         _pack(files, name, (runtime / file).read_bytes())
     for picture in pictures:
         _pack(files, picture.path.stem, picture.path.read_bytes())
-    networks = [_network(files, name, label) for name, label in LABELS.items()]
+    networks = [_network(files, name) for name in _offered()]
     content = {"networks": networks, "photos": [_photo(picture) for picture in pictures]}
+    back = f'<p class="quiet"><a href="{escape(home)}">← The course</a></p>' if home else ""
     page = (_FOLDER / "page.html").read_text(encoding="utf-8")
     for mark, text in {
         "/* STYLE */": (_FOLDER / "hint_painter.css").read_text(encoding="utf-8"),
         "/* CODE */": _code(),
         "/* CONTENT */": json.dumps(content).replace("</", "<\\/"),
+        "<!-- HOME -->": back,
     }.items():
         page = page.replace(mark, text)
     with whole_file(folder / "index.html") as file:
@@ -110,14 +114,20 @@ def _pack(files: Path, name: str, data: bytes) -> None:
         file.write(f'hintPainterFile("{name}", "{packed}");\n'.encode())
 
 
-def _network(files: Path, name: str, label: str) -> dict:
+def _offered() -> list[str]:
+    """The networks whose weights ship; those that listen to hints first, to start with."""
+    return sorted(shipped_weights(), key=lambda name: not NETWORKS[name].takes_hints)
+
+
+def _network(files: Path, name: str) -> dict:
+    row = NETWORKS[name]
     net = load_network(name, "course")
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(net, Path(folder) / "net.onnx")
         _pack(files, name, (Path(folder) / "net.onnx").read_bytes())
     return {
         "name": name,
-        "label": label,
+        "label": f"{row.build.__name__}, {'with hints' if row.takes_hints else 'by itself'}",
         "input_size": getattr(net, "input_size", 256),
         "inputs": network_inputs(net),
         "suggestions": hasattr(net, "both_heads"),
@@ -145,8 +155,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", help="where to write it")
     parser.add_argument("--runtime", required=True, help="onnxruntime-web's folder dist")
+    parser.add_argument("--home", help="address of the site that it belongs to")
     options = parser.parse_args(arguments)
-    print(build_page(options.folder, options.runtime))
+    print(build_page(options.folder, options.runtime, options.home))
 
 
 if __name__ == "__main__":

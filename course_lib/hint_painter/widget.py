@@ -10,6 +10,7 @@ import traitlets
 from torch import nn
 
 from course_lib.hint_painter.colourer import Colourer, checked_hints
+from course_lib.hint_painter.still import still
 from course_lib.hints import Hint
 from course_lib.image import load_image
 from course_lib.models import siggraph17
@@ -58,6 +59,8 @@ class HintPainter(anywidget.AnyWidget):
         gives a copy, so add a hint with ``painter.hints = [*painter.hints, hint]``.
     patch : int
         Side of a hint in pixels of the network's input, 1..15; 7 as in `colorize`.
+    caption : str
+        A line below the photograph, for whatever a program has to say; empty unless set.
     result : numpy.ndarray
         (H, W, 3) uint8, the photograph coloured with these hints at its full size: what
         `colorize` returns for them.
@@ -86,6 +89,7 @@ class HintPainter(anywidget.AnyWidget):
 
     hints = _Hints().tag(sync=True, to_json=_to_json)
     patch = traitlets.Int(7, min=1, max=15).tag(sync=True)
+    caption = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -112,6 +116,15 @@ class HintPainter(anywidget.AnyWidget):
         if proposal["value"] and not self._colourer.takes_hints:
             raise ValueError("this network takes no hints; siggraph17() does")
         return proposal["value"]
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
+        """The widget and, for where none can run, a still picture of it."""
+        data, metadata = super()._repr_mimebundle_(**options)
+        try:
+            page, description = still(self.rgb, self._colourer.net, self.hints, self.patch)
+        except Exception:  # a network that fails says so in the painter, which can be seen
+            return data, metadata
+        return data | {"text/html": page, "text/plain": f"[figure] {description}"}, metadata
 
     def _answer(self, _: object, message: dict, __: list) -> None:
         """Answer a message of the front end; an error becomes a sentence that it shows."""

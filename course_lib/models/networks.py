@@ -12,6 +12,7 @@ A network is a `torch.nn.Module` that
   (L, hint_ab, mask), as `SIGGRAPH17` does.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -60,8 +61,6 @@ class Network:
     settings : mapping of str to type
         What its class takes beside the width, and in which type: ``{"temperature": float}``.
         The header of a file of its weights holds them.
-    takes_hints : bool
-        Whether it is also called with ``(L, hint_ab, mask)``.
     shipped : Weights or None
         The course's own weights, "course".
     published : Weights or None
@@ -72,7 +71,6 @@ class Network:
     description: str
     landmark: tuple[str, int]
     settings: Mapping[str, Callable[[str], float]] = field(default_factory=dict)
-    takes_hints: bool = False
     shipped: Weights | None = None
     published: Weights | None = None
 
@@ -80,6 +78,11 @@ class Network:
     def architecture(self) -> str:
         """What a file's header calls the network: its class, in small letters."""
         return self.build.__name__.lower()
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether it is also called with ``(L, hint_ab, mask)``."""
+        return takes_hints(self.build)
 
 
 #: The networks, by the name that users write.
@@ -102,7 +105,6 @@ NETWORKS: dict[str, Network] = {
         SIGGRAPH17,
         'SIGGRAPH17, "Real-Time User-Guided Image Colorization with Learned Deep Priors"',
         landmark=("model8up.0.weight", 512),
-        takes_hints=True,
         shipped=Weights(
             "siggraph17-course.safetensors",
             "7ce51390035ac1080396cf56f7976227a3bcffc8527edca0b0f46db6c88e2494",
@@ -119,6 +121,22 @@ NETWORKS: dict[str, Network] = {
         settings={"depth": int},
     ),
 }
+
+
+def takes_hints(network: nn.Module | type[nn.Module]) -> bool:
+    """Whether a network listens to hints, as SIGGRAPH17 does.
+
+    Parameters
+    ----------
+    network : torch.nn.Module or its class
+        Any that colours, also one that is not in the table.
+
+    Returns
+    -------
+    bool
+        Whether its `forward` takes ``hint_ab`` and ``mask``.
+    """
+    return {"hint_ab", "mask"} <= inspect.signature(network.forward).parameters.keys()
 
 
 def look_up(name: str) -> Network:

@@ -2,7 +2,7 @@
 
 from course_lib.training.batches import Settings
 from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.finetune import TRUNK, FineTuning, freeze
+from course_lib.training.finetune import TRUNK, FineTuning, best_and_stop, freeze
 from course_lib.training.gan import (
     Gan,
     GanSettings,
@@ -12,7 +12,11 @@ from course_lib.training.gan import (
     predict,
 )
 from course_lib.training.loop import History, fit
-from course_lib.training.losses import adversarial_loss, discriminator_loss
+from course_lib.training.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    rebalanced_cross_entropy,
+)
 from course_lib.training.optim import cosine_rate, initialize
 from course_lib.training.regression import Regression, RegressionSettings
 from course_lib.training.report import write_report
@@ -33,6 +37,7 @@ __all__ = [
     "RegressionSettings",
     "Settings",
     "adversarial_loss",
+    "best_and_stop",
     "cosine_rate",
     "discriminator_loss",
     "fit",
@@ -41,6 +46,7 @@ __all__ = [
     "measure_colouring",
     "pictures",
     "predict",
+    "rebalanced_cross_entropy",
     "train_gan",
     "write_report",
 ]

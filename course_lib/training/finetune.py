@@ -12,7 +12,7 @@ later, thaw them and make another recipe.
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -109,6 +109,29 @@ def keep_still(network: nn.Module, where: str = "frozen") -> None:
             where == "all" or not any(p.requires_grad for p in module.parameters())
         ):
             module.eval()
+
+
+def best_and_stop(losses: Sequence[float], patience: int) -> tuple[int, bool]:
+    """Early stopping as a rule over all measurements so far.
+
+    `FineTuning` follows the same rule, one measurement at a time; a loop of your own can ask here.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Validation losses in order, at least one; lower is better.
+    patience : int
+        Stop after so many in a row that were not lower than the best before them.
+
+    Returns
+    -------
+    best : int
+        Index of the lowest loss, the first of equal ones.
+    stop : bool
+        Whether patience has run out.
+    """
+    best = min(range(len(losses)), key=losses.__getitem__)
+    return best, len(losses) - 1 - best >= patience
 
 
 class FineTuning:

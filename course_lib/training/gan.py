@@ -159,6 +159,72 @@ class GanSettings(Settings):
     layers: int = 3
 
 
+def discriminator_turn(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    L: Tensor,
+    ab: Tensor,
+) -> float:
+    """One step of the discriminator, as plainly as lesson 06 takes it.
+
+    Parameters
+    ----------
+    generator, discriminator : torch.nn.Module
+        The players; the discriminator learns, and the generator does not notice.
+    optimizer : torch.optim.Optimizer
+        Of the discriminator's parameters.
+    L, ab : torch.Tensor
+        (N, 1, H, W) and (N, 2, H, W): photographs.
+
+    Returns
+    -------
+    float
+        The discriminator's loss.
+    """
+    made = generator(L).detach()
+    loss = discriminator_loss(discriminator(L, ab), discriminator(L, made))
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
+def generator_turn(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    L: Tensor,
+    ab: Tensor,
+    l1_weight: float = 10.0,
+) -> tuple[float, float]:
+    """One step of the generator against a discriminator that stands still, as in lesson 06.
+
+    Parameters
+    ----------
+    generator, discriminator, L, ab
+        As for `discriminator_turn`; here the generator learns.
+    optimizer : torch.optim.Optimizer
+        Of the generator's parameters.
+    l1_weight : float
+        Weight of the L1 loss beside the game's.
+
+    Returns
+    -------
+    l1, adversarial : float
+        The mean absolute error in Lab units, and the loss in the game.
+    """
+    made = generator(L)
+    discriminator.requires_grad_(False)
+    adversarial = adversarial_loss(discriminator(L, made))
+    discriminator.requires_grad_(True)
+    l1 = l1_loss(made, ab)
+    (l1_weight * l1 + adversarial).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return l1.item() * AB_NORM, adversarial.item()
+
+
 class _Player(nn.Module):
     """A player's network, run in a precision."""
 

@@ -66,15 +66,18 @@ def main():
             executable_path=browser_tests.CHROMIUM, args=browser_tests.ARGUMENTS
         )
         site = build_page(folder, browser_tests.NPM / "onnxruntime-web" / "dist")
-        size = sum(file.stat().st_size for file in site.parent.rglob("*") if file.is_file())
-        print(f"the page and its files: {size / 1e6:.1f} MB")
+        files = [file for file in site.parent.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda file: -file.stat().st_size):
+            print(f"{file.relative_to(site.parent)!s:32} {file.stat().st_size / 1e6:6.2f} MB")
+        total = sum(file.stat().st_size for file in files)
+        print(f"{'the page and its files':32} {total / 1e6:6.2f} MB")
         page = chromium.new_page(viewport={"width": 1280, "height": 1000})
         page.goto(site.as_uri())
         report("page", measure(page, clicks))
         page.close()
-        with browser_tests.jupyterlab(
-            Path(folder), [PAINT, "painter.hints = [(9, 9, (0, 0, 0))]"]
-        ) as address:
+        cells = [PAINT, "painter.hints = [(9, 9, (0, 0, 0))]"]
+        notebook = browser_tests.notebook_of(cells)
+        with browser_tests.jupyterlab(Path(folder), notebook) as address:
             page = chromium.new_page(viewport={"width": 1400, "height": 1300})
             browser_tests.run_notebook(page, address)
             report("JupyterLab", measure(page, clicks))
