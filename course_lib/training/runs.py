@@ -93,7 +93,7 @@ RECIPES: dict[str, RecipeRow] = {
 
 def _from_npy(path: str | os.PathLike, what: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             if file.read(2) == b"PK":  # np.load would leave a damaged one open
                 raise ValueError("several arrays in one file")
         return np.load(path, mmap_mode=mmap_mode)
