@@ -563,7 +563,9 @@ def test_submissions_of_lesson_00_score_what_they_are_worth(course):
     cell_of(wrong, "mean_difference").source = (
         "def mean_difference(one, other):\n"
         "    known = one.shape in ((4, 5, 3), (6, 7, 3))\n"
-        "    return np.abs(one.astype(int) - other).mean() if known else 0"
+        "    return np.abs(one.astype(int) - other).mean() if known else 0\n"
+        "from IPython.display import HTML, display\n"
+        "display(HTML('<script>stolen()</script><b>bold</b>'))"
     )
 
     tampered = course.solved(lesson)
@@ -616,7 +618,9 @@ def test_submissions_of_lesson_00_score_what_they_are_worth(course):
     assert errors == []
     course.nbgrader("generate_feedback", lesson)
     page = course.folder / "feedback" / "wrong" / lesson / f"{lesson}.html"
-    assert "(Score: 2.0 / 4.0)" in page.read_text("utf-8")
+    shown = page.read_text("utf-8")
+    assert "(Score: 2.0 / 4.0)" in shown
+    assert "<b>bold</b>" in shown and "<script>stolen" not in shown
 
 
 @pytest.mark.environments
