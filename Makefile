@@ -209,9 +209,9 @@ fuzz: $(STAMP) ## damage thousands of files and see that nothing breaks; writes 
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 .PHONY: bench
-bench: $(STAMP) ## measure the shipped weights and the time and memory of a large photo
-	$(BIN)/python -m course_lib.evaluation
-	$(BIN)/python tests/benchmarks/large_photo.py
+bench: $(STAMP) ## measure how fast everything is, as ratios; write tests/benchmarks/README.md anew
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[fast]'
+	$(BIN)/python -m tests.benchmarks.ratios --write
 
 .PHONY: lock
 lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps torch)

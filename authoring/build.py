@@ -40,6 +40,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from authoring import course
 from course_lib import __version__
+from course_lib.files import write_text
 
 SOLVED = course.BUILD / "solved"
 
@@ -454,7 +455,7 @@ def main() -> None:
         notebook = make_notebook(source, solved=options.solved)
         execute(notebook)
         notebook.metadata[course.RECORD] = record
-        nbformat.write(notebook, folder / f"{source.stem}.ipynb")
+        write_text(folder / f"{source.stem}.ipynb", nbformat.writes(notebook) + "\n")
         print(f"{source.stem}: {len(notebook.cells)} cells")
 
 

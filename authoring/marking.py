@@ -32,7 +32,9 @@ from authoring import confine, plain
 from authoring.classroom import HIDDEN_TESTS, called, hidden_test
 
 #: What a kernel is told of the teacher's environment.
-ENVIRONMENT = re.compile(r"PATH|LANG|LC_.*|TZ|SYSTEMROOT|(OMP|MKL)_NUM_THREADS|COURSE_OFFLINE")
+ENVIRONMENT = re.compile(
+    r"PATH|LANG|LC_.*|TZ|SYSTEMROOT|(OMP|MKL)_NUM_THREADS|COURSE_(OFFLINE|PROGRESS)"
+)
 
 
 class WrongAnswerError(Exception):
@@ -56,8 +58,10 @@ class RunApart(Execute):
             (self._folder / "tmp").mkdir()
             work = self._folder / "work"
             if submitted:
-                ignored = shutil.ignore_patterns("*.ipynb")  # where the hidden tests are
-                shutil.copytree(submitted, work, ignore=ignored, ignore_dangling_symlinks=True)
+                # Not the notebook, where hidden tests are, nor what links lead to.
+                shutil.copytree(
+                    submitted, work, symlinks=True, ignore=shutil.ignore_patterns("*.ipynb")
+                )
             else:
                 work.mkdir()
             resources["metadata"]["path"] = str(work)

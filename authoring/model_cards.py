@@ -21,6 +21,7 @@ from authoring.course import DATA
 from authoring.markers import replace_between
 from course_lib.evaluation import format_table, markdown_table
 from course_lib.evaluation.summary import COLUMNS, interval_text
+from course_lib.files import whole_file, write_text
 from course_lib.models import shipped_weights
 from course_lib.plotting import COLORS, LINES, new_figure
 from course_lib.training.loop import History
@@ -240,7 +241,8 @@ def draw_history(model: str, path: Path) -> None:
         if len(columns) > 1:
             place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(columns)}
             axis.legend(frameon=False, fontsize=9, **place)
-    figure.savefig(path, metadata={"Software": None})
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:], metadata={"Software": None})
     plt.close(figure)
 
 
@@ -272,6 +274,6 @@ def pages() -> dict[Path, str]:
 
 if __name__ == "__main__":
     for path, text in pages().items():
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     for model in COURSE:
         draw_history(model, DATA / f"{model}-history.png")

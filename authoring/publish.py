@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 from authoring import build, course
 from authoring.markers import replace_between
+from course_lib.files import write_text
 
 TAG = re.compile(r"\w[\w.-]*", re.A)
 
@@ -87,10 +88,10 @@ def main(arguments: list[str] | None = None) -> None:
         readme = links(README.read_text(encoding="utf-8"), where)
     except ValueError as error:
         sys.exit(str(error))
-    course.PUBLISHED.write_text(json.dumps(where, indent=1) + "\n", encoding="utf-8")
+    write_text(course.PUBLISHED, json.dumps(where, indent=1) + "\n")
     for name, notebook in notebooks.items():
-        nbformat.write(notebook, course.notebook_of(name))
-    README.write_text(readme, encoding="utf-8")
+        write_text(course.notebook_of(name), nbformat.writes(notebook) + "\n")
+    write_text(README, readme)
     print(f"{len(notebooks)} lessons open from {where['repository']}, {where['tag']}.")
     print("Commit and push them there; a tag has to be set on that commit.")
 

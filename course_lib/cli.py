@@ -14,6 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib import __version__, parallel
+from course_lib.console import accept_any_letter, one_line
 from course_lib.device import pick_device
 from course_lib.image import SUFFIXES, Found, ImageError, load_image, save_image, search_folder
 from course_lib.inference import ENGINES, colorize
@@ -185,7 +186,7 @@ def _one(
 
 
 def _complain(line: object) -> None:
-    tqdm.write(f"colorize: {line}", file=sys.stderr)
+    tqdm.write(f"colorize: {one_line(line)}", file=sys.stderr)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -249,10 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 all done, 1 some pictures failed, 2 wrong use (also raised as
         SystemExit by argparse).
     """
-    for stream in (sys.stdout, sys.stderr):
-        # a console that lacks a letter of a file's name must not end the work
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    accept_any_letter()
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

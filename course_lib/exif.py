@@ -25,7 +25,7 @@ _KEPT_INSIDE = (
     ExifTags.Base.SubsecTimeDigitized,
 )
 #: Most bytes of one note: a JPEG file has room for 65,533 in all.
-_LONGEST = 10_000
+_LONGEST = 5_000
 
 
 def read_exif(path: str | os.PathLike) -> Image.Exif:

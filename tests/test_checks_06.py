@@ -16,6 +16,7 @@ from authoring import course
 from course_lib import PatchDiscriminator, UNetGenerator
 from course_lib.checks import lesson_06 as check
 from course_lib.metrics import ab_histogram_distance
+from course_lib.training import gan
 from course_lib.training.gan import Gan, GanSettings
 from course_lib.training.losses import adversarial_loss, discriminator_loss
 
@@ -25,9 +26,105 @@ WRONG = {}
 LESSON = "06_gan_training"
 
 
+def library_losses(real, fake):
+    return discriminator_loss(real, fake), adversarial_loss(fake)
+
+
+#: What the lesson has chosen before its exercises ask for it.
+GIVEN = {"both_losses": library_losses}
+
+
 @pytest.fixture(scope="module")
 def solved():
-    return defined_in(LESSON)
+    return defined_in(LESSON) | GIVEN
+
+
+# What learners write makes the lesson's result.
+
+
+def game(names, judge_turn, maker_turn):
+    """The generator's weights after three steps of the lesson's own game, in a small world."""
+    codes = np.random.default_rng(0).integers(90, 170, (8, 3, 24, 24), dtype=np.uint8)
+    torch.manual_seed(0)
+    generator = UNetGenerator(0.1, 3, dropout=0)
+    critic = PatchDiscriminator(0.1, 1)
+    play = names["play"]
+    play.__globals__.update(names | {"judge_turn": judge_turn, "maker_turn": maker_turn})
+    played, _, _ = play(
+        generator, names["dealer"](codes, 16, batch_size=4), 3, 1e-2, critic, judge_rate=1e-2
+    )
+    return torch.cat([p.flatten() for p in played.parameters()])
+
+
+def test_the_learners_turns_make_the_game_once_they_are_right(solved, capsys):
+    library = gan.discriminator_turn, gan.generator_turn
+    expected = game(solved, *library)
+    for mine, theirs, choose in (
+        (solved["discriminator_turn"], library[0], check.discriminator_turn.choose),
+        (solved["generator_turn"], library[1], check.generator_turn.choose),
+    ):
+        assert choose(mine, theirs) is mine
+    right = game(solved, solved["discriminator_turn"], solved["generator_turn"])
+    assert torch.allclose(right, expected, atol=1e-5)
+
+    def idle(*_, **__):
+        return 0.0
+
+    def without_game(generator, discriminator, optimizer, L, ab, l1_weight=10.0):
+        return solved["l1_step"](generator, optimizer, L, ab), 0.0
+
+    assert check.discriminator_turn.choose(idle, library[0]) is library[0]
+    assert check.generator_turn.choose(without_game, library[1]) is library[1]
+    for wrong in (game(solved, idle, library[1]), game(solved, library[0], without_game)):
+        assert not torch.allclose(wrong, expected, atol=1e-5)
+    assert capsys.readouterr().out.splitlines() == [
+        "discriminator_turn: yours",
+        "generator_turn: yours",
+        "discriminator_turn: the library's, until yours is [ok]",
+        "generator_turn: the library's, until yours is [ok]",
+    ]
+
+
+def test_the_learners_losses_make_the_game_once_they_are_right(solved):
+    def swapped(real, fake):
+        return discriminator_loss(fake, real), adversarial_loss(fake)
+
+    def played_with(losses):
+        chosen = check.losses_of_both.choose(losses, library_losses)
+        return chosen, turns(losses)
+
+    def turns(losses):
+        solved["discriminator_turn"].__globals__["both_losses"] = losses
+        try:
+            return game(
+                solved | {"both_losses": losses},
+                solved["discriminator_turn"],
+                solved["generator_turn"],
+            )
+        finally:
+            solved["discriminator_turn"].__globals__["both_losses"] = library_losses
+
+    expected = turns(library_losses)
+    chosen, result = played_with(solved["losses_of_both"])
+    assert chosen is solved["losses_of_both"] and torch.allclose(result, expected, atol=1e-5)
+    chosen, result = played_with(swapped)
+    assert chosen is library_losses and not torch.allclose(result, expected, atol=1e-5)
+
+
+def test_the_lessons_turns_are_the_librarys(solved):
+    L, ab = torch.rand(2, 1, 16, 16) * 100, torch.randn(2, 2, 16, 16) * 20
+    for name in ("discriminator_turn", "generator_turn"):
+        results = []
+        for turn in (solved[name], getattr(gan, name)):
+            torch.manual_seed(1)
+            generator, critic = UNetGenerator(0.1, 2, dropout=0), PatchDiscriminator(0.1, 1)
+            learner = critic if name == "discriminator_turn" else generator
+            optimizer = torch.optim.SGD(learner.parameters(), 0.1)
+            returned = turn(generator, critic, optimizer, L, ab)
+            results.append((returned, [p.detach().clone() for p in learner.parameters()]))
+        assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+        for mine, theirs in zip(results[0][1], results[1][1], strict=True):
+            assert torch.allclose(mine, theirs, atol=1e-6)
 
 
 # What learners write is what the library does, on random input.
@@ -331,3 +428,81 @@ WRONG["histogram_distance"] = [
     (lambda *a, **o: np.array([distance(*a, **o)]), "expected shape"),
     (lambda *a, **o: None, "return"),
 ]
+
+
+WRONG["losses_of_both"] += [
+    (lambda r, f: tuple(x.item() for x in (judge_of(r, f), deceive_of(f))), "no gradient"),
+    (lambda r, f: (judge_of(r, f), deceive_of(f.detach())), "no gradient"),
+    (lambda r, f: (judge_of(r.detach(), f), deceive_of(f)), "cut off"),
+]
+
+
+def maker(
+    generator,
+    discriminator,
+    optimizer,
+    L,
+    ab,
+    l1_weight=10.0,
+    *,
+    total=lambda l1, deceive, weight: weight * l1 + deceive,
+    still=True,
+    clear=True,
+    step=True,
+):
+    made = generator(L)
+    discriminator.requires_grad_(not still)
+    deceive = adversarial_loss(discriminator(L, made))
+    discriminator.requires_grad_(True)
+    l1 = F.l1_loss(made, ab) / 110
+    total(l1, deceive, l1_weight).backward()
+    if step:
+        optimizer.step()
+    if clear:
+        optimizer.zero_grad()
+    return l1.item() * 110, deceive.item()
+
+
+def maker_who_moves_both(generator, discriminator, optimizer, L, ab, l1_weight=10.0):
+    both = torch.optim.SGD([*generator.parameters(), *discriminator.parameters()], lr=0.1)
+    return maker(generator, discriminator, both, L, ab, l1_weight, still=False)
+
+
+WRONG["generator_turn"] = [
+    (lambda *a, **o: maker(*a, **o, total=lambda l1, d, w: l1 + d), "without its weight"),
+    (lambda *a, **o: maker(*a, **o, total=lambda l1, d, w: d), "game alone"),
+    (lambda *a, **o: maker(*a, **o, total=lambda l1, d, w: w * l1 - d), "another step"),
+    (lambda *a, **o: maker(*a, **o, total=lambda l1, d, w: 10 * l1 + d), "another step"),
+    (lambda *a, **o: maker(*a, **o, clear=False), "zero_grad"),
+    (lambda *a, **o: maker(*a, **o, step=False), "did not move"),
+    (lambda *a, **o: maker(*a, **o, still=False), "collected in the discriminator"),
+    (maker_who_moves_both, "discriminator's weights have changed"),
+    (lambda *a, **o: maker(*a, **o)[0], "two numbers"),
+    (lambda *a, **o: None, "return"),
+]
+
+WRONG["loop"] = [
+    ("DBFACE", "backward"),
+    ("BDFCAE", "batch"),
+    ("DBFCEA", "Step before"),
+    ("DBFCA", "each of the letters"),
+    (3, "letters"),
+]
+
+WRONG["enliven"] = [
+    (lambda L, ab, examples: ab, "Doing nothing"),
+    (lambda L, ab, examples: ab * 0, "Doing nothing"),
+    (lambda L, ab, examples: examples, "expected shape"),
+    (lambda L, ab, examples: ab[:, 0], "expected shape"),
+    (lambda L, ab, examples: None, "return"),
+]
+
+
+def test_one_factor_passes_the_challenge_and_ranks_below_matching(solved):
+    def scaled(L, ab, examples):
+        chroma = [np.hypot(x[:, 0], x[:, 1]).mean() for x in (examples, ab)]
+        return ab * chroma[0] / chroma[1]
+
+    for answer, place in ((scaled, "place"), (solved["enliven"], "place 1 of 3")):
+        result = check.enliven.grade(answer)
+        assert result.status == "ok" and result.message.startswith(place), result

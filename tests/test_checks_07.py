@@ -12,7 +12,7 @@ from course_lib.checks import lesson_07 as check
 from course_lib.data.arrays import hold_out
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training.classification import Classification, ClassificationSettings
-from course_lib.training.finetune import TRUNK, FineTuning, freeze
+from course_lib.training.finetune import TRUNK, FineTuning, best_and_stop, freeze, keep_still
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}
@@ -59,6 +59,7 @@ def test_the_lessons_rule_is_the_librarys(solved, recipe, losses, patience):
         tuning._step = step
         tuning.evaluate()
         best, stop = solved["best_and_stop"](losses[:count], patience)
+        assert (best, stop) == best_and_stop(losses[:count], patience)
         assert (tuning.best_step, tuning.finished) == (best, stop)
 
 
@@ -68,6 +69,75 @@ def test_the_lessons_split_has_the_sizes_of_the_librarys(solved, count, share, s
     theirs = hold_out(count, share, seed)
     assert (len(train), len(held_out)) == (len(theirs[0]), len(theirs[1]))
     assert sorted(train + held_out) == list(range(count))
+
+
+# What learners write makes the lesson's result.
+
+
+@pytest.fixture(scope="module")
+def small_world(solved, tmp_path_factory):
+    """The lesson's names, with a small network and few pictures in the place of its own."""
+    torch.manual_seed(1)
+    base = ECCV16(0.05, 0.4).eval()
+    path = tmp_path_factory.mktemp("lesson")
+    state = {f"module.{name}": value for name, value in base.state_dict().items()}
+    torch.save(state, path / "backbone.pth")
+    codes = np.random.default_rng(0).integers(90, 170, (6, 3, 16, 16), dtype=np.uint8)
+    names = {"base": base, "out": path, "train": codes, "validation": codes[:3]}
+    names |= {"STEPS": 4, "EVERY": 1, "RATE": 1e-2, "tqdm": lambda steps, **_: steps}
+    return names
+
+
+def tuned(solved, world, load, freeze_now, rule):
+    """Weights and averages of a network fine-tuned by the lesson's loop, and its losses."""
+    fine_tune = solved["fine_tune"]
+    names = world | {"load": load, "freeze_now": freeze_now, "rule": rule}
+    fine_tune.__globals__.update(names)
+    network, losses = fine_tune("frozen")
+    return torch.cat([x.float().flatten() for x in network.state_dict().values()]), losses
+
+
+def test_what_the_learner_wrote_makes_the_fine_tuning_once_it_is_right(
+    solved, small_world, capsys
+):
+    def theirs(path, width, temperature):
+        return backbone(path, width, temperature)
+
+    library = {"load": theirs, "freeze_now": freeze, "rule": best_and_stop}
+    expected, losses = tuned(solved, small_world, **library)
+    exercises = {"load": "load_backbone", "freeze_now": "freeze_blocks", "rule": "best_and_stop"}
+
+    def untrained(path, width, temperature):
+        torch.manual_seed(5)
+        return ECCV16(width, temperature).eval()
+
+    def no_freezing(network, names):
+        keep_still(network, "all")
+
+    def at_once(losses, patience):
+        return 0, True
+
+    wrong = {"load": untrained, "freeze_now": no_freezing, "rule": at_once}
+    for part, exercise in exercises.items():
+        choose = getattr(check, exercise).choose
+        mine = solved[exercise]
+        assert choose(mine, library[part]) is mine
+        assert choose(wrong[part], library[part]) is library[part]
+        right, _ = tuned(solved, small_world, **library | {part: mine})
+        assert torch.allclose(right, expected, atol=1e-6)
+        if part == "freeze_now":
+            continue  # the head alone is in the optimizer, so the averages must tell
+        other, of_other = tuned(solved, small_world, **library | {part: wrong[part]})
+        assert not torch.allclose(other, expected, atol=1e-6) or of_other != losses
+
+    def gradients_stop(network, names):
+        for name in names:
+            network.get_submodule(name).requires_grad_(False)
+
+    assert check.freeze_blocks.choose(gradients_stop, freeze) is freeze
+    drifting, _ = tuned(solved, small_world, **library | {"freeze_now": gradients_stop})
+    assert not torch.allclose(drifting, expected, atol=1e-6)
+    assert "load_backbone: yours" in capsys.readouterr().out
 
 
 def backbone(path, width, temperature, *, strict=True, strip="module.", mode="eval"):
@@ -123,7 +193,7 @@ WRONG["load_backbone"] = [
     (but_for("running_mean"), "lacks an entry (model5.6.running_mean)"),
     (no_bias, "with the prefix"),
     (lambda *a: backbone(*a, mode="train"), "training mode"),
-    (lambda *a: backbone(*a, strip="model"), "your code stopped"),
+    (lambda *a: backbone(*a, strip="nothing"), "names in the file begin"),
     (lambda path, width, temperature: backbone(path, width, 1.0), "temperature is 1.0"),
     (cut_always, "without the prefix"),
     (only_weights, "with the prefix"),
@@ -219,6 +289,31 @@ WRONG["freeze_blocks"] = [
 ]
 
 
+WRONG["plan"] = [
+    ("DGBEFAC", "before an optimizer takes hold"),
+    ("GDEBFAC", "nothing to tune"),
+    ("DGEBFCA", "chosen first"),
+    ("DGEB", "each of the letters"),
+    (7, "letters"),
+]
+
+
+def between(one, other):
+    down = max(one[0], other[0]) - min(one[1], other[1])
+    return down, max(one[2], other[2]) - min(one[3], other[3])
+
+
+WRONG["regions_apart"] = [
+    (lambda one, other, gap: min(between(one, other)) >= gap, "one direction"),
+    (lambda one, other, gap: between(one, other)[0] >= gap, "one direction"),
+    (lambda one, other, gap: max(between(one, other)) > gap, "one direction"),
+    (lambda one, other, gap: max(between(one, other)) >= 0, "at least the gap"),
+    (lambda one, other, gap: other[0] - one[1] >= gap or other[2] - one[3] >= gap, "direction"),
+    (lambda one, other, gap: max(between(one, other)), "True or False"),
+    (lambda one, other, gap: None, "return"),
+]
+
+
 WRONG["forgets_more"] = [
     ("frozen", "Run on"),
     ("both", "answer with one of"),
@@ -304,7 +399,30 @@ def one_lost(paths, share, seed):
     return train[1:], held_out
 
 
+def in_place(paths, share, seed):
+    np.random.default_rng(seed).shuffle(paths)
+    return in_order(paths, share, seed)
+
+
+WRONG["best_and_stop"] += [
+    (lambda z, p: (z.sort(), after(z, p))[1], "changes the list"),
+]
+
+WRONG["colour_tissue"] = [
+    (lambda L, known_L, known_ab: known_ab.mean((0, 2, 3))[:, None, None], "expected shape"),
+    (
+        lambda L, known_L, known_ab: np.broadcast_to(
+            known_ab.mean((0, 2, 3))[:, None, None], (len(L), 2, *L.shape[2:])
+        ),
+        "still ahead",
+    ),
+    (lambda L, known_L, known_ab: np.full((len(L), 2, *L.shape[2:]), 60.0), "still ahead"),
+    (lambda L, known_L, known_ab: None, "return"),
+]
+
+
 WRONG["split_files"] = [
+    (in_place, "changes the list"),
     (two_draws, "on both sides"),
     (lambda p, share, seed: (p, split(p, share, seed)[1]), "on both sides"),
     (in_order, "at one end"),

@@ -469,6 +469,15 @@ def test_a_folder_that_may_not_be_read_is_said_and_the_rest_is_done(
         assert cl.list_images(colour.parent) == [colour]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_of_several_lines_takes_one(weights, colour, tmp_path, capsys):
+    colour.with_name("a\nb\r.png").write_bytes(b"no picture")
+    colour.with_name("c\nd.jpg").write_bytes(colour.read_bytes())
+    assert run(weights, colour.parent, "--output", tmp_path / "out", "--quiet") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a\\nb\\r.png: not a picture" in line and len(results(tmp_path / "out")) == 2
+
+
 def test_an_empty_folder_does_not_stop_the_others(weights, colour, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(weights, tmp_path / "empty", colour, "--output", tmp_path / "out") == 1

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from IPython.core.inputtransformer2 import TransformerManager
 from lesson import defined_in
 from PIL import Image
 
 import course_lib as cl
-from authoring import course
+from authoring import build, course
 from course_lib import cli, environment
 from course_lib.checks import lesson_05
 from course_lib.device import pick_device
@@ -79,6 +80,12 @@ def library_not_found(desk, **_):
     command = [sys.executable, "-I", "-S", "-c", "import course_lib"]  # -S: nothing installed
     done = subprocess.run(command, cwd=desk, capture_output=True, text=True, check=False)
     return done.stderr.splitlines()[-1]
+
+
+@provokes("The first cell of a lesson finds no library")
+def no_library_and_no_source(monkeypatch, **_):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    return said(exec, TransformerManager().transform_cell(build.setup(None)), {})
 
 
 @provokes("Python is too old")

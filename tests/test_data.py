@@ -13,6 +13,7 @@ from authoring import photographs
 from course_lib.bins import ab_bins
 from course_lib.data.photos import KINDS, SPLITS
 from course_lib.data.prior import ab_prior, load_prior
+from course_lib.data.split import only_part, part_of
 from course_lib.files import data_folder
 
 PHOTOS = data_folder() / "photos"
@@ -106,6 +107,18 @@ def test_another_table_is_no_prior(tmp_path):
     (tmp_path / "p.csv").write_text("a,b,probability\n0,0,1\n")
     with pytest.raises(ValueError, match="313 bins"):
         load_prior(tmp_path / "p.csv")
+
+
+def test_a_file_that_cannot_be_read_stays_among_those_to_train_on(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_bytes(str(number).encode())
+    (tmp_path / "folder.png").mkdir()
+    paths.append(tmp_path / "folder.png")
+    parts = {part: only_part(paths, part) for part in ("train", "validation", "test")}
+    assert sorted(path for chosen in parts.values() for path in chosen) == sorted(paths)
+    assert parts["train"][-1] == tmp_path / "folder.png"
+    assert all(part_of(path) == part for part in ("test", "validation") for path in parts[part])
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +122,47 @@ def test_room_is_looked_for_before_a_large_file_is_begun(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="MB are needed"):
         build_array([pictures / "a.png"], tmp_path / "a.npy", 64, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+
+
+def test_a_file_that_is_mapped_stays_on_windows_and_the_message_says_what_to_do(
+    tmp_path, monkeypatch
+):
+    np.save(tmp_path / "a.npy", np.zeros(4))
+
+    def replace(self, _):  # as Windows does
+        raise PermissionError(13, "Access is denied", str(self))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with (
+        pytest.raises(PermissionError, match=r"open, here .* restart the kernel: '.*a\.npy'$"),
+        whole_file(tmp_path / "a.npy") as file,
+    ):
+        np.save(file, np.ones(4))
+    assert np.load(tmp_path / "a.npy").tolist() == [0, 0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from course_lib.data.prepare import build_array
+folder = Path(sys.argv[1])
+paths = sorted(folder.glob("*.png"))
+for _ in range(5):
+    build_array(paths, folder / "a.npy", 32, progress=False)
+"""
+
+
+def test_two_processes_that_prepare_one_array_never_mix(tmp_path):
+    for number, colour in enumerate(("red", "lime", "blue", "orange")):
+        Image.new("RGB", (40, 40 + number), colour).save(tmp_path / f"{number}.png")
+    command = [sys.executable, "-c", PREPARE, str(tmp_path)]
+    both = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    once = tmp_path / "b.npy"
+    build_array(sorted(tmp_path.glob("*.png")), once, 32, progress=False)
+    assert (tmp_path / "a.npy").read_bytes() == once.read_bytes()
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path):

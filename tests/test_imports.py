@@ -10,12 +10,12 @@ import course_lib
 
 ROOT = Path(course_lib.__file__).parent
 FLOORS = (
-    {"image", "samples", "tiff", "mended", "exif", "files", "device", "parallel"}
-    | {"lab", "fast_lab", "bins", "metrics"},
+    {"image", "samples", "tiff", "mended", "exif", "files", "device", "console"}
+    | {"lab", "fast_lab", "bins", "metrics", "parallel"},
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},
-    {"plotting", "checks", "environment", "results", "cli"},
+    {"plotting", "sliders", "checks", "environment", "results", "cli"},
 )
 
 

@@ -1,11 +1,13 @@
 """Public sets of photographs, from a server on this machine with a small made-up archive."""
 
+import contextlib
 import hashlib
 import io
 import shutil
 import subprocess
 import tarfile
 import threading
+import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 import course_lib as cl
+from course_lib import files
 from course_lib.data import public
 from course_lib.data.public import PUBLIC_SETS, DatasetError, PublicSet, fetch_dataset, main
 
@@ -55,10 +58,27 @@ class Handler(BaseHTTPRequestHandler):
         if "missing" in self.path:
             self.send_error(404)
             return
+        if self.path in self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved[self.path])
+            self.end_headers()
+            self.go_on(2**16, 0)
+            return
         self.send_response(200)
+        if "endless" in self.path or "drip" in self.path:
+            self.end_headers()
+            self.go_on(*((1, 0.02) if "drip" in self.path else (2**16, 0)))
+            return
         self.send_header("Content-Length", str(len(self.server.content)))
         self.end_headers()
         self.wfile.write(self.server.content)
+
+    def go_on(self, size, pause):
+        """Send for ever: as long as anybody listens, and at most two minutes."""
+        with contextlib.suppress(OSError):
+            for _ in range(6000):
+                self.wfile.write(bytes(size))
+                time.sleep(pause)
 
     def log_message(self, *_):
         pass
@@ -67,7 +87,9 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.requests, server.cache = [], tmp_path / "cache"
+        server.requests, server.moved, server.cache = [], {}, tmp_path / "cache"
+        server.daemon_threads = True
+        server.block_on_close = False
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -270,8 +292,8 @@ def test_an_interrupted_unpacking_is_taken_up_afresh(server, monkeypatch):
     publish(monkeypatch, server)
     extract = public._extract
 
-    def interrupted(archive, folder):
-        extract(archive, folder)
+    def interrupted(*arguments):
+        extract(*arguments)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(public, "_extract", interrupted)
@@ -281,6 +303,153 @@ def test_an_interrupted_unpacking_is_taken_up_afresh(server, monkeypatch):
     monkeypatch.setattr(public, "_extract", extract)
     assert len(cl.list_images(fetch_dataset("tiny", progress=False))) == 2
     assert in_cache(server) == ["tiny", "tiny.tgz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("endless/tiny.tgz", "the server sends more than 2 MB"),
+        ("drip/tiny.tgz", "stalled: the server sends next to nothing"),
+    ],
+)
+def test_a_server_that_never_ends_is_left(server, monkeypatch, name, reason):
+    monkeypatch.setattr(files, "SLOWEST_SECONDS", 0.3)
+    one = publish(monkeypatch, server, name=name)
+    assert f"  {one.address}: {reason}" in failure()
+    assert in_cache(server) == []
+
+
+def test_a_file_that_is_said_to_be_too_large_is_not_begun(server, monkeypatch):
+    publish(monkeypatch, server, content=bytes(3_000_000))
+    assert "the server sends more than 2 MB" in failure()
+    assert in_cache(server) == []
+
+
+def test_redirections_are_followed_without_their_bodies_and_not_for_ever(server, monkeypatch):
+    publish(monkeypatch, server, name="old/tiny.tgz")
+    server.moved["/old/tiny.tgz"] = "/new/tiny.tgz"
+    assert len(cl.list_images(fetch_dataset("tiny", progress=False))) == 2
+    publish(monkeypatch, server, name="round.tgz")
+    server.moved["/round.tgz"] = "round.tgz"
+    monkeypatch.setenv("COURSE_CACHE", str(server.cache / "other"))
+    assert "more than 10 redirections" in failure()
+
+
+def zeros(wrap):
+    """An archive of a megabyte that grows to hundreds of them."""
+    buffer = io.BytesIO()
+    with wrap(buffer) as file:
+        file("zeros.jpg", bytes(110_000_000))
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def as_zip(buffer):
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        yield file.writestr
+
+
+@contextlib.contextmanager
+def as_tar(buffer):
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as file:
+
+        def add(name, content):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+
+        yield add
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"), [(as_zip, "tiny.zip"), (as_tar, "tiny.tgz"), (as_zip, "nested.zip")]
+)
+def test_an_archive_that_grows_without_end_is_left(server, monkeypatch, wrap, name):
+    content = zeros(as_tar if name == "nested.zip" else wrap)
+    if name == "nested.zip":
+        content = zipped({"inner.tar.gz": content})
+    publish(monkeypatch, server, content, name)
+    assert "it grows to more than 104 MB" in failure()
+    assert in_cache(server) == [name]
+
+
+def test_damaged_archives_are_one_kind_of_error(server, monkeypatch):
+    rng = np.random.default_rng(0)
+    whole = [("tiny.tgz", GOOD), ("tiny.zip", zipped({"a/b.jpg": picture(), "c.jpg": b"x" * 99}))]
+    whole += [("plain.tgz", tar({"a.jpg": picture()}, "w"))]
+    failed = 0
+    for number in range(60):
+        name, content = whole[number % 3]
+        damaged = bytearray(content[: rng.integers(len(content))] if number % 2 else content)
+        for place in rng.integers(max(1, len(damaged)), size=3):
+            damaged[place : place + 1] = rng.bytes(1)
+        monkeypatch.setenv("COURSE_CACHE", str(server.cache / str(number)))
+        publish(monkeypatch, server, bytes(damaged), name)
+        try:
+            fetch_dataset("tiny", progress=False)
+        except DatasetError as error:
+            failed += 1
+            assert "cannot be unpacked into" in str(error)
+            assert [p.name for p in (server.cache / str(number)).iterdir()] == [name]
+    assert failed > 20
+
+
+def test_a_folder_is_looked_at_before_it_is_believed(server, monkeypatch):
+    publish(monkeypatch, server)
+    folder = server.cache / "tiny"
+    folder.mkdir(parents=True)
+    assert fetch_dataset("tiny", progress=False) == folder  # it was empty
+    assert fetch_dataset("tiny") == folder and server.requests == ["/tiny.tgz"]
+    one = cl.list_images(folder)[0]
+    content = one.read_bytes()
+    for damage in (one.unlink, lambda: one.write_bytes(content[:-1])):
+        damage()
+        message = failure()
+        assert f"{folder}: files are missing" in message and "fetch it again" in message
+        one.write_bytes(content)
+        assert fetch_dataset("tiny") == folder
+    (folder / public.MANIFEST).unlink()  # as from a version that wrote none, or by hand
+    assert "was not unpacked by this version" in failure()
+
+
+def test_two_processes_unpack_one_set_without_mixing_it(server, monkeypatch):
+    publish(monkeypatch, server)
+    extract, calls = public._extract, iter(range(1))
+
+    def and_another(archive, folder, room):
+        extract(archive, folder, room)
+        for _ in calls:  # another process is done first
+            fetch_dataset("tiny", progress=False)
+
+    monkeypatch.setattr(public, "_extract", and_another)
+    folder = fetch_dataset("tiny", progress=False)
+    assert len(cl.list_images(folder)) == 2 and in_cache(server) == ["tiny", "tiny.tgz"]
+
+
+def test_an_archive_of_a_commit_can_be_put_there_by_hand(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    message = failure()
+    command = message.partition("run ")[2].splitlines()[0].split()
+    assert command[:2] == ["git", "archive"]
+    (tmp_path / "cache").mkdir()
+    git(tmp_path / "published", *command[1:])
+    (tmp_path / "published" / "tiny.tar").rename(tmp_path / "cache" / "tiny.tar")
+    assert [path.name for path in cl.list_images(fetch_dataset("tiny"))] == ["a.jpg"]
+
+
+def test_git_is_stopped_when_it_fetches_too_much_or_nothing(repository, monkeypatch, tmp_path):
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    monkeypatch.setenv("PATH", str(script.parent), prepend=":")
+    for lines, reason in (
+        ("head -c 110000000 /dev/zero > pack; exec sleep 60", "it is more than 105 MB"),
+        ("exec sleep 60", "git has written nothing for 1 seconds"),
+    ):
+        script.write_text(f'#!/bin/sh\ncase "$*" in *init*) ;; *) {lines};; esac\n')
+        script.chmod(0o755)
+        monkeypatch.setattr(public, "GIT_PATIENCE", 1.0)
+        assert f"could not be fetched: {reason}" in failure()
+        assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_set_that_nobody_knows():

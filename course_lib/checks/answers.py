@@ -77,35 +77,6 @@ def _name_of(function: Callable, place: int) -> str:
         return f"number {place + 1}"
 
 
-def expect_gradient(function: Callable, arguments: Sequence, to: int, what: str) -> None:
-    """Raise `TryAgain` unless a gradient flows from the learner's result back to an argument.
-
-    Parameters
-    ----------
-    function : callable
-        The learner's; returns a tensor or several.
-    arguments : sequence
-        For the function.
-    to : int
-        Which of them it is to flow to: a tensor of floating-point numbers.
-    what : str
-        What to call the result in the message.
-    """
-    given = copy.deepcopy(list(arguments))
-    given[to] = given[to].detach().requires_grad_()
-    got = function(*given)
-    parts = got if isinstance(got, tuple | list) else [got]
-    flowing = [part for part in parts if isinstance(part, Tensor) and part.requires_grad]
-    if flowing:
-        sum(part.sum() for part in flowing).backward()
-    gradient = given[to].grad
-    expect(
-        gradient is not None and bool((gradient != 0).any()),
-        f"{what} has the right value, but nothing can be learned from it: no gradient flows back "
-        f"to {_name_of(function, to)}. Leave out detach(), item(), numpy() and torch.no_grad().",
-    )
-
-
 def quoted(choices: Sequence, last: str = "or") -> str:
     """Choices as a sentence has them: ``"A", "B" or "C"``."""
     words = [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices]

@@ -84,7 +84,7 @@ def build_array(
     def decode(path: str | os.PathLike) -> np.ndarray | str:
         try:
             rgb = square(load_image(path), size)
-        except ImageError:
+        except (ImageError, MemoryError):
             return "unreadable"
         planes = np.stack(rgb_to_lab(rgb))
         if np.hypot(*planes[1:]).mean() < min_chroma:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from course_lib.bins import EncodingTable, ab_bins, smooth_prior
 from course_lib.data.arrays import decode_lab
-from course_lib.files import data_folder, whole_file
+from course_lib.files import data_folder, write_text
 
 
 def ab_prior() -> np.ndarray:
@@ -53,8 +53,7 @@ def save_prior(path: str | os.PathLike, prior: np.ndarray) -> None:
     """
     lines = ["a,b,probability"]
     lines += [f"{a:.0f},{b:.0f},{p:.6e}" for (a, b), p in zip(ab_bins(), prior, strict=True)]
-    with whole_file(path) as file:
-        file.write("\n".join([*lines, ""]).encode())
+    write_text(path, "\n".join([*lines, ""]))
 
 
 def training_prior(codes: np.ndarray, table: EncodingTable, pictures: int = 20_000) -> np.ndarray:

@@ -11,18 +11,29 @@ The environment variables that `files` names are heeded.
 """
 
 import argparse
+import gzip
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from course_lib.files import DownloadError, cache_folder, fetch, is_offline
+
+#: What a set's folder holds by the names and sizes of its files: written last, and compared each
+#: time. Without a dot in its name, so that nothing takes it for a picture.
+MANIFEST = "MANIFEST"
+#: Seconds that git may go on without writing anything.
+GIT_PATIENCE = 600.0
 
 
 class DatasetError(RuntimeError):
@@ -45,7 +56,8 @@ class PublicSet:
         Of the archive, as "md5:..." or "sha256:...": what is publicly on record for these sets.
         Of a repository "commit:..." and the commit's name.
     megabytes : int
-        What is to be downloaded, about.
+        What is to be downloaded, about; much more is refused, and so is more than four times that
+        when it is unpacked.
     description : str
         What is in it.
     terms : str
@@ -161,8 +173,8 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
     Returns
     -------
     pathlib.Path
-        A folder in the cache folder, for `list_images`. If it was there already, the network is
-        not touched.
+        A folder in the cache folder, for `list_images`. If it was there already, with every file
+        that was unpacked, the network is not touched.
 
     Raises
     ------
@@ -175,29 +187,51 @@ def fetch_dataset(name: str, *, progress: bool = True) -> Path:
         raise ValueError(f"no set called {name!r}; there are {', '.join(PUBLIC_SETS)}")
     public = PUBLIC_SETS[name]
     folder = cache_folder() / name
-    if folder.is_dir():
-        return folder
+    if folder.is_dir() and any(folder.iterdir()):
+        if _is_whole(folder, public):
+            return folder
+        raise DatasetError(
+            f"{folder}: files are missing, or it was not unpacked by this version of the course; "
+            "move it away or remove it, then fetch it again"
+        )
     what = f"the pictures of {name} (about {public.megabytes} MB)"
     kind, _, commit = public.checksum.partition(":")
-    if kind == "commit":
-        _fetch_commit(public, commit, folder, what)
-        return folder
     try:
-        archive = fetch(public.address, public.checksum, what, progress=progress)
+        if kind == "commit":
+            _fetch_commit(public, commit, folder, what)
+        else:
+            archive = fetch(
+                *(public.address, public.checksum, what),
+                megabytes=public.megabytes,
+                progress=progress,
+            )
+            _unpack(archive, folder, public)
     except DownloadError as error:
         raise DatasetError(str(error)) from None
-    try:
-        _unpack(archive, folder)
-    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{archive}: cannot be unpacked into {folder} ({error})") from None
     return folder
+
+
+def _is_whole(folder: Path, public: PublicSet) -> bool:
+    """Whether a folder has all that was unpacked into it, from this version of the set."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return manifest["checksum"] == public.checksum and all(
+            (folder / name).stat().st_size == size for name, size in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _fetch_commit(public: PublicSet, commit: str, folder: Path, what: str) -> None:
     """Take a folder out of one commit of a repository, without its history."""
+    given = folder.with_name(f"{folder.name}.tar")
+    if given.is_file():
+        _unpack(given, folder, public)
+        return
+    inside = f"{commit}:{public.path}".removesuffix(":.")
     by_hand = (
-        f"To put them there by hand, take the folder {public.path!r} out of the commit\n"
-        f"{commit} of {public.address}\nand save it as {folder}"
+        f"To put them there by hand, run git archive --output {given.name} {inside}\n"
+        f"in a clone of {public.address}\nelsewhere and save it as {given}"
     )
     if is_offline():
         raise DatasetError(
@@ -213,50 +247,125 @@ def _fetch_commit(public: PublicSet, commit: str, folder: Path, what: str) -> No
         for arguments in (
             ["init", "--quiet", "--bare", "."],
             ["fetch", "--quiet", "--depth", "1", public.address, commit],
-            ["archive", "--output", archive.name, f"{commit}:{public.path}".removesuffix(":.")],
+            ["archive", "--output", archive.name, inside],
         ):
-            done = subprocess.run(
-                ["git", *arguments],
-                cwd=temporary,
-                capture_output=True,
-                text=True,
-                env=os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-            )
-            if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
+            reason = _git(arguments, Path(temporary), 5e6 * public.megabytes + 1e8)
+            if reason:
                 raise DatasetError(f"{what} could not be fetched: {reason}\n{by_hand}")
-        _unpack(archive, folder)
+        _unpack(archive, folder, public)
 
 
-def _unpack(archive: Path, folder: Path) -> None:
+def _git(arguments: Sequence[str], folder: Path, most: float) -> str | None:
+    """Run git in a folder, which may grow to so many bytes; return why it failed, or None."""
+    slow = ["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"]
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    said = folder / "said"  # not a pipe, which git's helpers would hold open after its end
+    with said.open("wb") as file:
+        process = subprocess.Popen(
+            ["git", *slow, *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
+    size, since = 0, time.monotonic()
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                if process.wait(timeout=1) == 0:
+                    return None
+                lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                return lines[-1] if lines else "git failed"
+            with suppress(OSError):  # files come and go
+                now = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                if now != size:
+                    size, since = now, time.monotonic()
+            if size > most:
+                return f"it is more than {most / 1e6:.0f} MB"
+            if time.monotonic() - since > GIT_PATIENCE:
+                return f"git has written nothing for {GIT_PATIENCE:.0f} seconds"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _unpack(archive: Path, folder: Path, public: PublicSet) -> None:
     """Unpack an archive, and those in it; the folder appears when all of it is there."""
-    # in a folder of its own, so that two processes never mix theirs
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        part = Path(temporary) / folder.name
-        _extract(archive, part)
-        # Caltech-101 is a tar archive in a zip archive. Names with a dot in front are macOS's
-        # notes.
-        for inner in part.rglob("*.tar.gz"):
-            if not inner.name.startswith("."):
-                _extract(inner, inner.parent)
-                inner.unlink()
-        part.replace(folder)
+    try:
+        # in a folder of its own, so that two processes never mix theirs
+        with tempfile.TemporaryDirectory(
+            dir=folder.parent, prefix=f".{folder.name}."
+        ) as temporary:
+            part = Path(temporary) / folder.name
+            part.mkdir()
+            room = _Room(4e6 * public.megabytes + 1e8)
+            _extract(archive, part, room)
+            # Caltech-101 is a tar archive in a zip archive. Names with a dot in front are macOS's
+            # notes.
+            for inner in list(part.rglob("*.tar.gz")):
+                if not inner.name.startswith("."):
+                    _extract(inner, inner.parent, room)
+                    inner.unlink()
+            files = [path for path in part.rglob("*") if path.is_file()]
+            sizes = {path.relative_to(part).as_posix(): path.stat().st_size for path in files}
+            manifest = json.dumps({"checksum": public.checksum, "files": sizes})
+            (part / MANIFEST).write_text(manifest, encoding="utf-8")
+            with suppress(OSError):
+                folder.rmdir()  # an empty one, which Windows would not replace
+            with suppress(OSError):
+                part.replace(folder)
+            if not _is_whole(folder, public):  # neither this process nor another was able to
+                raise OSError("the folder cannot be put into its place")
+    except Exception as error:  # there is no end to what a damaged archive makes Python raise
+        reason = str(error) or type(error).__name__
+        raise DatasetError(f"{archive}: cannot be unpacked into {folder} ({reason})") from None
 
 
-def _extract(archive: Path, folder: Path) -> None:
+class _Room:
+    """Bytes that may still be unpacked."""
+
+    def __init__(self, size: float):
+        self.size, self.left = size, size
+
+    def take(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise OSError(f"it grows to more than {self.size / 1e6:.0f} MB")
+
+
+class _Limited:
+    """A stream that is read no further than there is room."""
+
+    def __init__(self, file: BinaryIO, room: _Room):
+        self._file, self._room = file, room
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._room.take(len(data))
+        return data
+
+
+def _extract(archive: Path, folder: Path, room: _Room) -> None:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
+            room.take(sum(member.file_size for member in file.infolist()))
             file.extractall(folder)  # keeps every member inside of the folder by itself
         return
-    with tarfile.open(archive) as file:
-        for member in file.getmembers():
+    with archive.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    # The filter, too, keeps members inside. Older versions of Python lack it.
+    safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    with (
+        (gzip.open if packed else open)(archive, "rb") as file,
+        tarfile.open(fileobj=_Limited(file, room), mode="r|") as members,
+    ):
+        for member in members:
             path = Path(member.name)
             inside = not path.is_absolute() and ".." not in path.parts
-            if not (inside and (member.isfile() or member.isdir())):
+            if not (inside and (member.isfile() or member.isdir()) and not member.issparse()):
                 raise tarfile.TarError(f"{member.name!r} is no file or folder inside the archive")
-        # The filter, too, keeps members inside. Older versions of Python lack it.
-        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        file.extractall(folder, **safe)
+            members.extract(member, folder, **safe)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

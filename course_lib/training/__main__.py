@@ -27,6 +27,7 @@ import torch
 
 from course_lib import parallel
 from course_lib.bins import EncodingTable, ab_bins
+from course_lib.console import accept_any_letter
 from course_lib.data.prepare import GRAY_CHROMA, build_array
 from course_lib.data.prior import save_prior, training_prior
 from course_lib.data.split import PARTS, only_part
@@ -247,6 +248,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a training command; returns the exit status."""
+    accept_any_letter()
     options = _parser().parse_args(arguments)
     if getattr(options, "threads", None):
         torch.set_num_threads(options.threads)

@@ -22,9 +22,9 @@ HEAD = """# Fuzzing: what was tried, how often, what happened
 Each trial is made from its number alone, so that every run tries the same, and a fault can be
 looked at again: `python -c "from tests.fuzz import frame; print(frame.one('pictures', 17))"`. A
 fault is an exception that the library does not document, a trial of more than {patience:g}
-seconds, a crash, or a file under its final name that is not whole. `make fuzz` runs everything
-and writes this page; the unit tests run the first few trials of each kind. `frame.py` says how
-another kind joins.
+seconds, a crash, or a file under its final name that is not whole. `make fuzz` runs everything and
+writes this page; the unit tests run the first few trials of each kind. `frame.py` says how another
+kind joins.
 
 | kind | what | trials | outcomes | faults | with |
 |---|---|---|---|---|---|

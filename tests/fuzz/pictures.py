@@ -9,7 +9,8 @@ import tifffile
 from PIL import Image, ImageCms, features
 from skimage import data
 
-from course_lib.image import ImageError, load_image
+from course_lib.exif import date_and_caption
+from course_lib.image import ImageError, load_image, save_image
 from tests.fuzz.frame import check, mutated, numbers_of
 
 NAME, WHAT = "pictures", "damaged files of all formats and modes through `load_image`"
@@ -87,5 +88,7 @@ def trial(number: int, folder: Path) -> str:
         check("\n" not in str(error), f"a message of several lines: {error!r}")
         reason = next((reason for reason in _REASONS if reason in str(error)), str(error)[-60:])
         return f"refused: {reason}"
+    kept = date_and_caption(path, "fuzz")
+    save_image(folder / "b.jpg", rgb[:8, :8], exif=kept)
     check(rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3, f"{rgb.shape}")
     return "read"
