@@ -25,7 +25,7 @@ from lesson import defined_in
 
 from authoring import build, classroom, course, plain
 from authoring.course import ROOT, tagged
-from course_lib.lab import XYZ_FROM_RGB
+from course_lib.lab import XYZ_FROM_RGB, rgb_to_lab
 from course_lib.models.eccv16 import ECCV16
 
 BIN = ROOT / ".venv-class" / "bin"
@@ -260,6 +260,14 @@ def at_most_a_hundred(function):
     return best_and_stop
 
 
+def along_one_axis(function):
+    def reach(before, after, limit=20):
+        gap = (rgb_to_lab(after) - rgb_to_lab(before))[..., 1:]
+        return (np.abs(gap).max(axis=-1) > limit).mean()
+
+    return reach
+
+
 def rounded_down(function):
     def split_files(paths, share, seed):
         order = np.random.default_rng(seed).permutation(len(paths))
@@ -282,6 +290,7 @@ def one_piece(function):
 @pytest.mark.parametrize(
     ("lesson", "name", "spoil", "message"),
     [
+        ("04_siggraph17", "reach", along_one_axis, "beyond"),
         ("04_siggraph17", "decode", in_batch_mode, "the network's own answer"),
         ("04_siggraph17", "to_tensors", corner_of_the_pixel, "photograph .* input .* patch"),
         ("04_siggraph17", "from_layer", gray_but_not_black, "the mask"),
