@@ -683,10 +683,10 @@ assert judged[STEPS][STEPS] < judged[0][STEPS]
 # What can be watched instead are measurements that no player has a hand in, on held-out pictures, and
 # the pictures themselves.
 #
-# ### Exercise 6: the distance of two histograms
-#
 # PSNR and AuC compare pixel by pixel. What about the colours as a whole? Isola et al. compare
 # *histograms*: how often does each colour occur in all pictures together, no matter where?
+#
+# ### Exercise 6: the distance of two histograms
 #
 # *Medium, 15 minutes.* Count how often each cell of the ab plane, 10 x 10 Lab units large, occurs in
 # either set of pictures. The distance is half the sum of the absolute differences of the *shares*: 0
