@@ -83,6 +83,8 @@ def defined(lesson, *, solved):
     names = defined_in(lesson, solved=solved)
     if lesson.startswith("02"):  # exercise 3's matrix, which defined_in leaves out
         names["M"] = np.array(XYZ_FROM_RGB)
+    if lesson.startswith("06"):  # what the lesson plays with until exercise 1 is right
+        names["both_losses"] = names["library_losses"]
     return names
 
 
