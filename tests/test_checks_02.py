@@ -124,6 +124,7 @@ def reach(normals, step=10):
 
 
 WRONG["near_hull"] = [
+    (lambda p, n, c, step=10: (distance(p, n, c) <= reach(n, step)).all(1), "exactly one step"),
     (lambda p, n, c, step=10: (distance(p, n, c) <= 0).all(1), "rule 2"),
     (lambda p, n, c, step=10: (distance(p, n, c) < step).all(1), "crow flies"),
     (lambda p, n, c, step=10: (distance(p, n, c) < reach(n, step / 2)).all(1), "half"),
@@ -174,3 +175,27 @@ def test_near_hull_finds_what_lies_less_than_one_step_from_a_random_hull(solved)
     got = solved["near_hull"](points, hull.equations[:, :2], hull.equations[:, 2:], 15)
     sure = np.abs(nearest - 15) > 4  # the drawing has gaps, and edges alone keep sharp tips
     assert np.array_equal(got[sure], (nearest < 15)[sure])
+
+
+WRONG["order_of_lab"] = [
+    ("BFECAD", "values from 0 to 1"),
+    ("FEBCAD", "values are not light"),
+    ("FBCEAD", "divide an XYZ"),
+    ("FBEACD", "ratios to white"),
+    ("FBECDA", "of the roots"),
+    ("FBE", "each of the letters"),
+]
+
+
+def clip(lab):
+    return cl.rgb_to_lab(cl.lab_to_rgb(lab.astype(np.float32)))
+
+
+WRONG["into_gamut"] = [
+    (lambda lab: lab, "in_gamut tells"),
+    (lambda lab: lab * [1, 0, 0], "too pale"),
+    (clip, "not yet ahead"),
+    (lambda lab: clip(lab) * [1, 0.9, 0.9] + [3, 0, 0], "not yet ahead"),
+    (lambda lab: lab[:, 1:], "expected shape"),
+    (lambda lab: None, "return"),
+]

@@ -16,6 +16,7 @@ from course_lib.bins import (
 )
 from course_lib.checks import lesson_03 as check
 from course_lib.models.eccv16 import ECCV16
+from course_lib.training import rebalanced_cross_entropy
 from course_lib.training.classification import Classification, ClassificationSettings
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
@@ -177,6 +178,8 @@ WRONG["rebalanced_loss"] = [
     (lambda z, t, w: loss_of(z, t, w, pick=lambda z, t: t.argmax(0)), "your code stopped"),
     (lambda z, t, w: loss_of(z, t, w) * 2, "Only one line"),
     (lambda z, t, w: loss_of(z, t, w, reduce=lambda x: x), "single number"),
+    (lambda z, t, w: loss_of(z, t, w).detach(), "no gradient flows"),
+    (lambda z, t, w: loss_of(z.detach(), t, w) + 0 * z.sum(), "the gradient of the loss"),
 ]
 
 
@@ -204,4 +207,77 @@ WRONG["annealed"] = [
     (lambda z, b, t: mean_of(z / t, b), "softmax(logits / T)"),
     (lambda z, b, t: F.softmax(z / t, 1), "expected shape"),
     (lambda z, b, t: F.softmax(z / t, 1).permute(0, 2, 3, 1) @ b, "expected shape"),
+]
+
+
+def epoch(
+    *, forget=True, backward=True, move=True, note=torch.Tensor.item, tell=np.mean, first=False
+):
+    """A loop over the batches, with or without its parts."""
+
+    def one_epoch(forward, batches, loss_of, optimizer):
+        losses = []
+        for question, answer in batches:
+            if forget:
+                optimizer.zero_grad()
+            loss = loss_of(forward(question), answer)
+            if move == "early":
+                optimizer.step()
+            if backward:
+                loss.backward()
+            if move is True:
+                optimizer.step()
+            losses.append(note(loss))
+            if first:
+                return tell(losses)
+        return tell(losses)
+
+    return one_epoch
+
+
+WRONG["one_epoch"] = [
+    (epoch(backward=False), "loss.backward() works them out"),
+    (epoch(move=False), "optimizer.step() moves them"),
+    (epoch(move="early"), "after the gradients"),
+    (epoch(forget=False), "forgets the old gradients"),
+    (epoch(tell=sum), "sum of the losses"),
+    (epoch(tell=lambda losses: losses[-1]), "last batch"),
+    (epoch(tell=min), "append loss.item()"),
+    (epoch(note=lambda loss: loss, tell=lambda losses: sum(losses) / 4), "fills memory"),
+    (epoch(first=True), "after the loop"),
+    (epoch(tell=lambda losses: None), "return"),
+]
+
+
+def test_a_mean_as_a_tensor_is_a_right_answer_too():
+    as_tensor = epoch(
+        note=lambda loss: loss.detach().clone(), tell=lambda losses: torch.stack(losses).mean()
+    )
+    assert check.one_epoch.grade(as_tensor).status == "ok"
+
+
+def test_the_lessons_loss_is_the_librarys(solved):
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 313, 3, 4, generator=generator)
+    target, weights = soft_encode(random_ab(1).float()), torch.rand(313, generator=generator)
+    assert torch.allclose(
+        solved["rebalanced_loss"](logits, target, weights),
+        rebalanced_cross_entropy(logits, target, weights),
+    )
+
+
+WRONG["curves"] = [
+    ("A", "where the curves part"),
+    ("c", "next cells"),
+    ("D", "one of"),
+    (2, "one of"),
+]
+
+WRONG["my_palette"] = [
+    (lambda colours: cl.ab_bins()[8::16], "not yet"),
+    (lambda colours: colours[:20], "not yet"),
+    (lambda colours: np.zeros((20, 2)), "not yet"),
+    (lambda colours: colours[:19], "twenty colours"),
+    (lambda colours: cl.ab_bins()[:20].T, "expected shape"),
+    (lambda colours: None, "return"),
 ]

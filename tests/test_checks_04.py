@@ -155,14 +155,14 @@ def distance(before, after):
 
 
 WRONG["reach"] = [
-    (lambda a, b, limit=5: 100 * (distance(a, b) > limit).mean(), "percentage"),
-    (lambda a, b, limit=5: (distance(a, b) > limit).sum(), "how many pixels"),
-    (lambda a, b, limit=5: (distance(a, b) <= limit).mean(), "stayed within"),
-    (lambda a, b, limit=5: distance(a, b).mean(), "mean distance"),
-    (lambda a, b, limit=5: (distance(a, b) > 5).mean(), "argument"),
-    (lambda a, b, limit=5: distance(a, b) > limit, "single number"),
-    (lambda a, b, limit=5: (np.abs(b - a).max(axis=-1) > limit).mean(), "True where"),
-    (lambda a, b, limit=5: None, "return"),
+    (lambda a, b, limit=20: 100 * (distance(a, b) > limit).mean(), "percentage"),
+    (lambda a, b, limit=20: (distance(a, b) > limit).sum(), "how many pixels"),
+    (lambda a, b, limit=20: (distance(a, b) <= limit).mean(), "stayed within"),
+    (lambda a, b, limit=20: distance(a, b).mean(), "mean distance"),
+    (lambda a, b, limit=20: (distance(a, b) > 20).mean(), "argument"),
+    (lambda a, b, limit=20: distance(a, b) > limit, "single number"),
+    (lambda a, b, limit=20: (np.abs(b - a).max(axis=-1) > limit).mean(), "True where"),
+    (lambda a, b, limit=20: None, "return"),
 ]
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from lesson import defined_in
 
 import course_lib as cl
+from course_lib.checks import lesson_05 as check
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}
@@ -42,6 +43,11 @@ WRONG["keep_lightness"] = [
 ]
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_any_smooth_way_to_enlarge_is_right(mode):
+    assert check.keep_lightness.grade(lambda rgb, ab: joined(rgb, ab, mode)).status == "ok"
+
+
 def as_input(values):
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None, None]
 
@@ -57,6 +63,13 @@ WRONG["network_input"] = [
     (lambda rgb: cl.rgb_to_lab(rgb)[..., 0], "torch tensor"),
     (lambda rgb: as_input(cl.rgb_to_lab(rgb)[..., 0]).double(), "float32"),
 ]
+
+
+def test_lightness_of_the_gray_picture_is_right_too():
+    by_gray = check.network_input.grade(
+        lambda rgb: as_input(cl.rgb_to_lab(cl.to_gray(rgb))[..., 0])
+    )
+    assert by_gray.status == "ok", by_gray
 
 
 def in_rgb(rgb, factor):
@@ -105,3 +118,67 @@ def test_the_lessons_functions_are_the_librarys(solved):
 
     truth = cl.lab_to_rgb(np.dstack([L, upsample_ab(ab, ab[:, :1], L, guided=False)]))
     assert np.abs(solved["keep_lightness"](rgb, ab).astype(int) - truth).max() <= 1
+
+
+WRONG["order_of_pipeline"] = [
+    ("EACDFB", "photograph in memory"),
+    ("CAEDFB", "small picture"),
+    ("CEDAFB", "nothing to join"),
+    ("CEAFDB", "no coloured picture yet"),
+    ("CEADBF", "before the picture is saved"),
+    ("CEAD", "each of the letters"),
+    (6, "letters"),
+]
+
+
+def sent(
+    suffix=".png", catch=cl.ImageError, inside=True, name=lambda path: path.name, ordered=sorted
+):
+    """A loop over a folder, right but for what is asked for."""
+
+    def colour_folder(folder, output, colour):
+        failed = []
+        try:
+            for source in ordered(folder.iterdir()):
+                try:
+                    colour(source, output / f"{source.stem}{suffix}")
+                except catch:
+                    if not inside:
+                        raise
+                    failed.append(name(source))
+        except cl.ImageError:
+            if inside is None:
+                return failed
+            raise
+        return failed
+
+    return colour_folder
+
+
+def backwards(paths):
+    return sorted(paths, reverse=True)
+
+
+WRONG["colour_folder"] = [
+    (sent(inside=False), "stopped the whole folder"),
+    (sent(inside=None), "Go on after a bad file"),
+    (sent(catch=KeyError), "stopped the whole folder"),
+    (sent(suffix=".jpg"), "the stem and .png"),
+    (sent(name=lambda path: path.stem), "A path has .name"),
+    (sent(ordered=backwards), "sorted"),
+    (lambda *a: sent()(*a) and None, "return the list"),
+    (lambda *a: [], "yours are none"),
+]
+
+
+def bilinear(ab, small_l, L):
+    return F.interpolate(ab, L.shape, mode="bilinear", align_corners=False)[0].movedim(0, -1)
+
+
+WRONG["my_upsampling"] = [
+    (bilinear, "not yet ahead"),
+    (lambda ab, small_l, L: bilinear(ab, small_l, L).flip(-1), "not yet ahead"),
+    (lambda ab, small_l, L: np.zeros((*L.shape, 2)), "not yet ahead"),
+    (lambda ab, small_l, L: bilinear(ab, small_l, L).movedim(-1, 0), "expected shape"),
+    (lambda ab, small_l, L: None, "return"),
+]

@@ -25,7 +25,7 @@ from lesson import defined_in
 
 from authoring import build, classroom, course, plain
 from authoring.course import ROOT, tagged
-from course_lib.lab import XYZ_FROM_RGB
+from course_lib.lab import XYZ_FROM_RGB, rgb_to_lab
 from course_lib.models.eccv16 import ECCV16
 
 BIN = ROOT / ".venv-class" / "bin"
@@ -89,8 +89,12 @@ def test_stubs_are_those_of_the_lesson_and_answers_are_left_out(source):
 @cache
 def defined(lesson, *, solved):
     names = defined_in(lesson, solved=solved)
-    if lesson.startswith("02"):  # exercise 3's matrix, which defined_in leaves out
+    if lesson.startswith("01"):  # the challenge's mean colour, which defined_in leaves out
+        names["mean_ab"] = np.array([0.0, 14.7])
+    if lesson.startswith("02"):  # exercise 3's matrix, likewise
         names["M"] = np.array(XYZ_FROM_RGB)
+    if lesson.startswith("06"):  # what the lesson plays with until exercise 1 is right
+        names["both_losses"] = names["library_losses"]
     return names
 
 
@@ -122,7 +126,7 @@ def test_hidden_tests_pass_the_solution_whatever_they_draw(lesson, name, answers
 
 
 def asked(arguments, options):
-    """What a function was called with, to the bit; networks and files by their kind and name."""
+    """What a function was called with, to the bit; networks, functions, files by kind and name."""
 
     def content(value):
         if isinstance(value, list | tuple):
@@ -132,6 +136,10 @@ def asked(arguments, options):
             return array.shape, array.dtype.str, array.tobytes()
         if isinstance(value, torch.nn.Module | torch.optim.Optimizer):
             return type(value)
+        if hasattr(value, "__next__"):
+            return type(value)
+        if callable(value):
+            return value.__qualname__
         return value.name if isinstance(value, Path) else value
 
     return content(arguments), tuple((k, content(v)) for k, v in options.items())
@@ -268,6 +276,14 @@ def at_most_a_hundred(function):
     return best_and_stop
 
 
+def along_one_axis(function):
+    def reach(before, after, limit=20):
+        gap = (rgb_to_lab(after) - rgb_to_lab(before))[..., 1:]
+        return (np.abs(gap).max(axis=-1) > limit).mean()
+
+    return reach
+
+
 def rounded_down(function):
     def split_files(paths, share, seed):
         order = np.random.default_rng(seed).permutation(len(paths))
@@ -290,6 +306,7 @@ def one_piece(function):
 @pytest.mark.parametrize(
     ("lesson", "name", "spoil", "message"),
     [
+        ("04_siggraph17", "reach", along_one_axis, "beyond"),
         ("04_siggraph17", "decode", in_batch_mode, "the network's own answer"),
         ("04_siggraph17", "to_tensors", corner_of_the_pixel, "photograph .* input .* patch"),
         ("04_siggraph17", "from_layer", gray_but_not_black, "the mask"),
@@ -571,7 +588,9 @@ def test_submissions_of_lesson_00_score_what_they_are_worth(course):
     cell_of(wrong, "mean_difference").source = (
         "def mean_difference(one, other):\n"
         "    known = one.shape in ((4, 5, 3), (6, 7, 3))\n"
-        "    return np.abs(one.astype(int) - other).mean() if known else 0"
+        "    return np.abs(one.astype(int) - other).mean() if known else 0\n"
+        "from IPython.display import HTML, display\n"
+        "display(HTML('<script>stolen()</script><b>bold</b>'))"
     )
 
     tampered = course.solved(lesson)
@@ -624,7 +643,9 @@ def test_submissions_of_lesson_00_score_what_they_are_worth(course):
     assert errors == []
     course.nbgrader("generate_feedback", lesson)
     page = course.folder / "feedback" / "wrong" / lesson / f"{lesson}.html"
-    assert "(Score: 2.0 / 4.0)" in page.read_text("utf-8")
+    shown = page.read_text("utf-8")
+    assert "(Score: 2.0 / 4.0)" in shown
+    assert "<b>bold</b>" in shown and "<script>stolen" not in shown
 
 
 @pytest.mark.environments

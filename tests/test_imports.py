@@ -15,7 +15,7 @@ FLOORS = (
     {"models", "hints", "data"},
     {"inference"},
     {"training", "evaluation", "hint_painter"},
-    {"plotting", "checks", "environment", "results", "cli"},
+    {"plotting", "sliders", "checks", "environment", "results", "cli"},
 )
 
 

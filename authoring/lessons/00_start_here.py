@@ -18,7 +18,7 @@
 # **You will do**
 #
 # - check that your machine has what the course needs;
-# - colour a first photograph, in three lines;
+# - colour a first photograph, in three lines, and then one of your own;
 # - meet the exercises and their checks, which are the same in every lesson.
 #
 # **You will learn**
@@ -26,9 +26,11 @@
 # - what goes into a colorization network, and what comes out;
 # - to compare a picture with the truth by a number, and not to trust it too soon.
 #
-# **You need** some Python, and to know what an array is. No machine learning yet.
+# **You need** some Python, and to know what an array is. No machine learning yet; lesson 01 begins with it.
 #
-# **Time** about 30 minutes: 15 of reading, 15 of exercises. The computer needs a few seconds.
+# **Time** about 35 minutes: 20 of reading, 15 of exercises. The computer needs a few seconds.
+#
+# **In a hurry** read 1 to 5; do exercises 1 and 2.
 #
 # ## 1. How to work with a notebook
 #
@@ -95,7 +97,41 @@ painter
 # A picture is an array: rows, columns, and three values from 0 to 255 for red, green and blue. In a
 # gray picture the three are equal.
 #
-# ## 4. When we know the truth
+# ## 4. Your own photograph
+#
+# Now one of yours: a picture from your phone, a scan of an old print, anything. Bring the file here:
+#
+# - in JupyterLab drag it into the list of files on the left (or use the arrow that points up, above it);
+# - on Colab open the folder at the left edge, and drag it in there.
+#
+# Then write its name below, in quotes, and run the cell. Any common kind of file will do, turned or not,
+# as large as it is; for `.heic`, as iPhones have it, `pip install pillow-heif` first, or send it
+# to yourself as JPEG. With `None` a photograph of a man with a camera stands in.
+
+# %%
+my_file = None  # for example "IMG_2041.jpg"
+mine = cl.load_image(my_file) if my_file else cl.load_photo("gray/camera")
+my_colours = cl.colorize(mine, "eccv16")
+show_pictures(
+    [mine, cl.to_gray(mine), my_colours],
+    ["your photograph", "what the network sees", "its guess"],
+    "A photograph as it is, in gray as the network sees it, and in the colours that the network guesses.",
+)
+
+# %% [markdown]
+# If your photograph has colours, the network was not shown them; section 5 makes a test of that. The next
+# cell saves the guess, in the folder `notebooks/out`.
+
+# %%
+from pathlib import Path
+
+Path("out").mkdir(exist_ok=True)
+cl.save_image("out/my_first_colours.jpg", my_colours)
+
+# %% [markdown]
+# Tell nobody that these *are* the colours. They are a guess.
+#
+# ## 5. When we know the truth
 #
 # To find out how good a guess is, take a *colour* photograph, forget its colours, let the network
 # guess, and compare.
@@ -192,7 +228,7 @@ assert np.abs(from_gray.astype(int) - from_colour).mean() < 2
 # average.) The first thing that happens to a photograph here is that everything but
 # its *lightness* is dropped. Lesson 02 shows what lightness is, exactly.
 #
-# ## 5. A number for "how far off"
+# ## 6. A number for "how far off"
 #
 # Eyes get used to anything, so we also want a number. The simplest is the mean difference: subtract
 # the two pictures, drop the signs, take the mean. This is how it is often written.
@@ -257,17 +293,33 @@ print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
 # is punished; one that guesses nothing is never far off. So this number alone does not tell who
 # coloured better. Lesson 01 is about that trap, and about better numbers.
 #
-# ## 6. The map
+# ## 7. The map
+#
+# You will write much of this yourself, and what you write is what the lessons go on with: as soon as a
+# check says `[ok]`, a line such as `encode: yours` tells that your function is in use. Until then the
+# library's stands in, so that you can always read on.
+#
+# | you write | in lesson | and it is used for |
+# |---|---|---|
+# | a convolution, the order of a training step, PSNR | 01 | a first network, and to judge everything |
+# | the way from sRGB to Lab | 02 | what every network sees and answers |
+# | encoding, prior, weights, loss, loop, annealed mean | 03 | to train ECCV16 before your eyes |
+# | hints as tensors | 04 | to tell a network what you know |
+# | joining, saturation, a folder | 05 | a pipeline of your own for old photographs |
+# | both turns of the game | 06 | a generator that dares |
+# | what is frozen, and how fast the rest learns | 07 | a network for photographs of your own |
+#
+# The networks' long training, which takes hours, has been done for you; the recipes are in the library.
 #
 # | lesson | what it is about | minutes |
 # |---|---|---|
-# | 00 Start here | this one | 30 |
-# | [01 The problem](01_the_problem.ipynb) | why one gray picture has many colourings; baselines; how to judge | 90 |
-# | [02 Lab colour spaces](02_lab_color_spaces.ipynb) | from pixels to light to Lab; the 313 colours | 90 |
-# | [03 ECCV16](03_eccv16.ipynb) | colour as classes: encoding, rebalancing, the network, a small training | 85 |
+# | 00 Start here | this one | 35 |
+# | [01 The problem](01_the_problem.ipynb) | why one gray picture has many colourings; a first network; how to judge | 100 |
+# | [02 Lab colour spaces](02_lab_color_spaces.ipynb) | from pixels to light to Lab; the 313 colours | 100 |
+# | [03 ECCV16](03_eccv16.ipynb) | colour as classes: encoding, rebalancing, the network, and its training | 95 |
 # | [04 SIGGRAPH17](04_siggraph17.ipynb) | shortcuts, and a network that listens to hints: paint them | 100 |
-# | [05 Inference](05_inference.ipynb) | any photograph, whole folders, filters, measures, failures | 75 |
-# | [06 A small GAN training run](06_gan_training.ipynb) | generator against discriminator: the game, its curves, its failures | 85 |
+# | [05 Inference](05_inference.ipynb) | any photograph, a pipeline of your own, measures, failures | 95 |
+# | [06 A small GAN training run](06_gan_training.ipynb) | generator against discriminator: the game, its curves, its failures | 100 |
 # | [07 Transfer learning](07_transfer_learning.ipynb) | a trained network learns a new domain, and forgets | 100 |
 #
 # The lessons build on each other, but not strictly. Whoever only wants to colour photographs can go

@@ -857,17 +857,17 @@ def train_network(network, loss_of, epochs, rate=2e-3, batch_size=4):
 
 
 # %% [markdown]
-# We keep a copy of the network after 8 epochs of 4 steps each, and let it go on to 80. `tqdm` draws the
-# bar.
+# We keep a copy of the network after 4 epochs of 4 steps each, and let it go on to 80 with a higher
+# rate. `tqdm` draws the bar.
 
 # %% tags=["nbval-ignore-output"]
 from copy import deepcopy
 
 torch.manual_seed(0)
 first = FirstNetwork()
-losses = train_network(first, squared_error, epochs=8)
+losses = train_network(first, squared_error, epochs=4, rate=1e-3)
 early = deepcopy(first)
-losses = np.concatenate([losses, train_network(first, squared_error, epochs=72)])
+losses = np.concatenate([losses, train_network(first, squared_error, epochs=76)])
 
 # %% tags=["pictures-vary"]
 mean_of_train = training[1].mean(dim=(0, 2, 3), keepdim=True)
@@ -888,30 +888,30 @@ show_lines(
 )
 
 # %% tags=["assertion"]
-assert losses[-10:, 0].mean() < 0.7 * losses[0, 0]
+assert losses[-10:, 0].mean() < 0.75 * losses[0, 0]
 assert losses[-10:, 1].mean() > 1.15 * losses[-10:, 0].mean()
 assert losses[-10:, 1].mean() > 0.97 * losses[5:15, 1].mean()
-assert losses[-10:, 0].mean() < 0.75 * constant[0]
+assert losses[-10:, 1].mean() > 0.9 * constant[1]
 
 # %% [markdown]
-# This is the most important figure in machine learning. Both curves begin at the same height and part:
+# This is the most important figure in machine learning. The curves begin close together and part:
 # on the photographs that it learns from the network becomes better and better, on others it does not.
 # It learns the sixteen *by heart*. Where the gap opens, more epochs help no more; more photographs
-# would. The dashed and dotted lines say how little was won: what the network knows of new photographs
-# is worth about as much as one brown for everything.
+# would. The level line says how little was won: what the network knows of new photographs is worth no
+# more than one brown for everything.
 #
 # `cl.colorize` takes any network that goes from L to ab. Three photographs that it learned from, and
-# three that it did not, after 8 epochs and after 80.
+# three that it did not, after 4 epochs and after 80.
 
 # %% tags=["pictures-vary"]
 few = [train[i] for i in (5, 6, 9)] + [truths[i] for i in (2, 6, 9)]
 kinds_shown = ["learned"] * 3 + ["new"] * 3
 show_pictures(
     few + [cl.colorize(rgb, network) for network in (early, first) for rgb in few],
-    [f"truth, {kind}" for kind in kinds_shown]
-    + [f"{n} epochs, {kind}" for n in (8, 80) for kind in kinds_shown],
-    "Six photographs in truth; below, after 8 epochs, all in one brownish gray; below, after 80, with "
-    "green on the grass and leaf that it learned, and muddy violet, green and orange on the new ones.",
+    [f"truth\n{kind}" for kind in kinds_shown]
+    + [f"{n} epochs\n{kind}" for n in (4, 80) for kind in kinds_shown],
+    "Six photographs in truth; below, after 4 epochs, all in pale beige; below, after 80, with "
+    "green on the grass and leaf that it learned, and stains of green and red on the new ones.",
     columns=6,
 )
 
@@ -920,13 +920,12 @@ chroma_of = [
     np.mean([mean_chroma(cl.colorize(rgb, network)) for rgb in truths])
     for network in (early, first)
 ]
-true_chroma = np.mean([mean_chroma(rgb) for rgb in truths])
-assert chroma_of[0] < 0.5 * true_chroma and chroma_of[1] < true_chroma
+assert max(chroma_of) < 0.7 * np.mean([mean_chroma(rgb) for rgb in truths])
 
 # %% [markdown]
-# After 8 epochs everything is beige. The network has learned what section 2 foretold: the mean. Nothing
+# After 4 epochs everything is beige. The network has learned what section 2 foretold: the mean. Nothing
 # is broken, and more steps do not mend it: after 80 epochs the grass that it knows by heart is green,
-# and the new photographs are muddy, with colours of the sixteen in places where they do not belong.
+# and the new photographs have stains, colours of the sixteen in places where they do not belong.
 #
 # Beside these we put the course's small ECCV16, which lesson 03 takes apart. The contest is not fair,
 # and it should be said: all others learned from 16 photographs, that network from many thousands. None

@@ -21,7 +21,8 @@
 # - write the soft encoding, the prior, the rebalancing weights and the annealed mean;
 # - follow a picture through the network, block by block;
 # - look at what a trained network believes about single pixels;
-# - train a very small one, and see what it learns and what it does not.
+# - train the network with the parts that you wrote, before your eyes, and put it beside the same
+#   network after hours on many thousands of photographs.
 #
 # **You will learn**
 #
@@ -30,21 +31,21 @@
 # - what stride, dilation, batch normalization and a 1 x 1 convolution do;
 # - why "everything is brown" and "everything has one hue" are different illnesses.
 #
-# **You need** lesson 02: Lab, with lightness *L* and colour *a*, *b*. It helps to have trained some
-# network before, on anything.
+# **You need** lesson 01 for convolution, loss, gradient and the training loop, and lesson 02 for Lab,
+# with lightness *L* and colour *a*, *b*.
 #
-# **Time** about 85 minutes: 40 of reading, 45 of exercises. The computer needs less than two.
+# **Time** about 95 minutes: 40 of reading, 55 of exercises. The computer needs about two.
+#
+# **In a hurry** read 1, 3, 8, 9 and 10; do exercises 1, 5 and 6.
 
 # %%
-from copy import deepcopy
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import course_lib as cl
-from course_lib import annealed_mean, expected_ab, nearest_bins, soft_encode
+from course_lib import expected_ab, nearest_bins
 from course_lib.checks import lesson_03 as check
 from course_lib.plotting import COLORS, ab_plane, new_figure, show, show_lines, show_pictures
 
@@ -52,6 +53,30 @@ bins = cl.ab_bins()
 centres = torch.from_numpy(bins)
 
 # %% [markdown]
+# ## Two questions first
+#
+# Answer aloud or on paper, then unfold.
+#
+# Lesson 01: a network is trained with squared error on pixels that may be sky or leaf, and nothing in
+# gray tells which. What does it answer?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# The mean of both: a dull colour that neither of them ever has.
+#
+# </details>
+#
+# Lesson 01: what are the five lines of a training step, and in which order?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# Forget the old gradients, guess, compare (the loss), work out the gradients (`backward`), move the
+# weights (`step`).
+#
+# </details>
+#
 # ## 1. A world of two colours
 #
 # Every picture in this world shows a disc on a gray ground. The gray pictures tell nothing about the
@@ -74,23 +99,34 @@ def toy_batch(generator, count=10):
 # %% [markdown]
 # We train one tiny network in two ways. As a **regressor** it has two outputs, a and b, and is
 # punished by the squared error. As a **classifier** it has 313 outputs, one for each of a set of
-# fixed colours called **bins**, and is punished by the cross entropy, which grows as the true bin's
-# probability falls. Everything else is the same.
+# fixed colours called **bins**. Its outputs are called **logits**, numbers of any size; the **softmax**
+# makes probabilities of them, $p_i = e^{z_i} / \\sum_j e^{z_j}$, all above 0 and with the sum 1. It is
+# punished by the **cross entropy**, minus the logarithm of the true bin's probability, which grows as
+# that probability falls. Everything else is the same, and so is the loop, that of lesson 01:
 
 
 # %%
-def train_toy(outputs, loss, steps=200):
+def one_pass(forward, batches, loss_of, optimizer):
+    """One step for each batch; the mean of their losses."""
+    losses = []
+    for question, answer in batches:
+        optimizer.zero_grad()  # 1. forget the old gradients
+        loss = loss_of(forward(question), answer)  # 2. guess, and compare
+        loss.backward()  # 3. work out the gradients
+        optimizer.step()  # 4. move the weights
+        losses.append(loss.item())  # 5. note the loss
+    return np.mean(losses)
+
+
+def train_toy(outputs, loss_of, steps=200):
     """Train two layers on fresh batches of discs."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, outputs, 1))
-    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    network = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, outputs, 1))
+    optimizer = torch.optim.Adam(network.parameters(), 0.02)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(steps):
-        L, ab = toy_batch(generator)
-        loss(net((L - 50) / 100), ab).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return net.requires_grad_(False)
+    discs = (toy_batch(generator) for _ in range(steps))
+    one_pass(lambda L: network((L - 50) / 100), discs, loss_of, optimizer)
+    return network.requires_grad_(False)
 
 
 regressor = train_toy(2, lambda out, ab: F.mse_loss(out, ab / 110))
@@ -208,7 +244,7 @@ show(
 #
 # ### Exercise 1: soft encoding
 #
-# *Medium, 15 minutes.* Write it for a whole batch. The distances from every pixel to every bin are
+# *Medium, 10 minutes.* Write it for a whole batch. The distances from every pixel to every bin are
 # there already; look at their shape first.
 
 
@@ -237,32 +273,37 @@ check.encode(encode)
 # they belong.
 
 # %% [markdown]
+# From here on the lesson goes on with your encoding, once it is [ok], and with the library's until then.
+#
 # How much is lost by encoding a colour and taking the mean of the code? We try 20,000 random colours
 # of sRGB. k = 1 is the nearest bin alone, **hard binning**; 5 is what the paper reports, 10 what its
 # published code uses.
 
 # %%
+code_of = check.encode.choose(
+    encode, lambda ab, bins, k=10, sigma=5.0: cl.soft_encode(ab, k, sigma)
+)
 random_rgb = np.random.default_rng(0).random((100, 200, 3), dtype=np.float32)
 random_rgb = np.round(random_rgb * 255).astype(np.uint8)
 colours = torch.from_numpy(cl.rgb_to_lab(random_rgb)[..., 1:]).permute(2, 0, 1)[None]
 for k in (1, 5, 10):
-    error = (expected_ab(soft_encode(colours, k)) - colours).norm(dim=1)
+    error = (expected_ab(code_of(colours, centres, k)) - colours).norm(dim=1)
     print(f"k = {k:2}: lost {error.mean():.1f} Lab units on average, {error.max():.1f} at most")
 
 # %% tags=["assertion"]
-lost = [(expected_ab(soft_encode(colours, k)) - colours).norm(dim=1) for k in (1, 5, 10)]
+lost = [(expected_ab(cl.soft_encode(colours, k)) - colours).norm(dim=1) for k in (1, 5, 10)]
 assert 3.6 < lost[0].mean() < 4 and 6.8 < lost[0].max() <= 7.08
 assert lost[1].mean() < 0.3 and lost[2].mean() < 0.3
 assert lost[2].max() < lost[1].max() < 1
 
 # %% [markdown]
-# One Lab unit is about what an eye can tell side by side. So soft encoding is free, and hard binning
-# is not, as an evening sky shows:
+# About two Lab units are just visible between two patches side by side. So soft encoding is free, and
+# hard binning is not, as an evening sky shows:
 
 # %%
 evening = cl.rgb_to_lab(cl.load_photo("scenes/summer-night")[::3, ::3])
 evening = torch.from_numpy(evening).permute(2, 0, 1)[None]
-coded = [expected_ab(soft_encode(evening[:, 1:], k)) for k in (1, 10)]
+coded = [expected_ab(code_of(evening[:, 1:], centres, k)) for k in (1, 10)]
 show_pictures(
     [paint(evening[:, :1], ab) for ab in (evening[:, 1:], *coded)],
     ["the photograph", "nearest bin (k = 1)", "soft (k = 10)"],
@@ -293,7 +334,7 @@ from course_lib import square
 
 scenes = [square(photo.load(), 128) for photo in cl.photos(split="train", kind="scene")]
 scene_lab = torch.from_numpy(np.stack([cl.rgb_to_lab(rgb) for rgb in scenes])).permute(0, 3, 1, 2)
-counts = soft_encode(F.avg_pool2d(scene_lab[:, 1:], 4)).sum(dim=(0, 2, 3)).numpy()
+counts = code_of(F.avg_pool2d(scene_lab[:, 1:], 4), centres).sum(dim=(0, 2, 3)).numpy()
 print(f"{len(scenes)} scenes, {counts.sum():.0f} pixels")
 print(f"bins that never occur: {(counts == 0).sum()} of 313")
 
@@ -348,9 +389,10 @@ def bin_map(values):
 PLANE = {"origin": "lower", "extent": (-115, 115, -115, 115)}
 
 # %%
-from course_lib import ab_prior, smooth_prior
-
-priors = {"16 scenes": smooth_prior(counts), "Tiny ImageNet (shipped)": ab_prior()}
+prior_of = check.smooth.choose(
+    smooth, lambda counts, bins, sigma=5.0: cl.smooth_prior(counts, sigma)
+)
+priors = {"16 scenes": prior_of(counts, bins), "Tiny ImageNet (shipped)": cl.ab_prior()}
 figure, axes = new_figure(1, 2, width=8, height=3.6)
 for axis, (name, values) in zip(axes[0], priors.items(), strict=True):
     image = axis.imshow(bin_map(np.log10(values)), vmin=-7, vmax=-1, **PLANE)
@@ -369,7 +411,7 @@ show(
 # orange flowers. With a hundred thousand pictures they melt into one hill, and its top is gray.
 
 # %%
-prior = ab_prior()
+prior = cl.ab_prior()
 grayish = (np.abs(bins) <= 10).all(axis=1)
 print(f"grayish: {grayish.sum()} of 313 bins hold {prior[grayish].sum():.0%} of all pixels")
 
@@ -387,7 +429,7 @@ print(f"grayish: {grayish.sum()} of 313 bins hold {prior[grayish].sum():.0%} of 
 #
 # ### Exercise 3: the weight of a colour
 #
-# *Easy, 10 minutes.* One formula, two lines.
+# *Easy, 5 minutes.* One formula, two lines.
 
 
 # %% tags=["exercise"]
@@ -414,12 +456,11 @@ check.rarity(rarity)
 # What does $\lambda$ do? We sort the bins from common to rare and draw their weights.
 
 # %%
-from course_lib import rebalancing_weights
-
+weights_of = check.rarity.choose(rarity, cl.rebalancing_weights)
 order = np.argsort(-prior)
 lams = (0, 0.1, 0.5, 1)
 show_lines(
-    {f"lambda = {lam}": (range(1, 314), rebalancing_weights(prior, lam)[order]) for lam in lams},
+    {f"lambda = {lam}": (range(1, 314), weights_of(prior, lam)[order]) for lam in lams},
     "bins, from the most common to the rarest",
     "weight in the loss",
     "Four curves of weight over rank. For lambda 1 it is flat at 1. For smaller lambda it rises from "
@@ -429,7 +470,7 @@ show_lines(
 
 # %%
 for lam in lams:
-    weights = rebalancing_weights(prior, lam)
+    weights = weights_of(prior, lam)
     share = (prior * weights)[grayish].sum()
     print(
         f"lambda = {lam:3}: weights {weights.min():.2g} to {weights.max():.2g}, "
@@ -437,7 +478,7 @@ for lam in lams:
     )
 
 # %% tags=["assertion"]
-shares = [(prior * rebalancing_weights(prior, lam))[grayish].sum() for lam in lams]
+shares = [(prior * cl.rebalancing_weights(prior, lam))[grayish].sum() for lam in lams]
 assert np.allclose(shares[0], 9 / 313) and np.isclose(shares[-1], prior[grayish].sum())
 assert shares == sorted(shares)
 
@@ -459,7 +500,7 @@ assert shares == sorted(shares)
 #
 # ### Exercise 4: find the bug
 #
-# *Medium, 10 minutes.* This runs, the loss falls nicely, and the pictures come out gray. The reason
+# *Medium, 5 minutes.* This runs, the loss falls nicely, and the pictures come out gray. The reason
 # is one word. For which colour does it look up the weight, and what would *you* do in training if
 # you could choose your own weight?
 
@@ -668,7 +709,7 @@ del full, blocks
 #
 # ### Exercise 5: the annealed mean
 #
-# *Medium, 10 minutes.* Write it.
+# *Medium, 5 minutes.* Write it.
 
 
 # %% tags=["exercise"]
@@ -692,18 +733,35 @@ check.annealed(annealed)
 # `torch.einsum("nqhw,qc->nchw", ...)` multiplies and sums over q.
 
 # %% [markdown]
-# Now with a trained network, the one that the course ships. One photograph, six temperatures:
+# Now with a trained network, the one that the course ships, and with your mean. One photograph, six
+# temperatures.
+
 
 # %%
-bowl = cl.to_gray(cl.load_photo("scenes/fig"))
+to_colour = check.annealed.choose(annealed, lambda z, bins, t=0.38: cl.annealed_mean(z, t))
+
+
+def colour(rgb, network, temperature=None, size=None):
+    """A photograph with a network's logits, your annealed mean, and its own lightness."""
+    small_l = cl.prepare(rgb, size or network.input_size)
+    with torch.inference_mode():
+        logits = network.logits(small_l)
+    ab = to_colour(logits, centres, temperature or network.temperature)
+    ab = F.interpolate(ab, small_l.shape[-2:], mode="bilinear")
+    L = cl.rgb_to_lab(rgb)[..., 0]
+    return cl.lab_to_rgb(np.dstack([L, cl.upsample_ab(ab, small_l, L)]))
+
+
+# %%
+net = cl.eccv16().eval()
+bowl = cl.load_photo("scenes/fig")
 temperatures = (0.05, 0.14, 0.38, 0.7, 1, 3)
-results = [cl.colorize(bowl, cl.eccv16(temperature=t)) for t in temperatures]
+results = [colour(bowl, net, t) for t in temperatures]
 show_pictures(
     results,
     [f"T = {t}" for t in temperatures],
-    "A bowl on concrete at six temperatures. At the lowest it is bright red with a dark gray patch, "
-    "on concrete with blue, ochre, orange and green patches; at the highest the bowl is a dull mauve "
-    "and the concrete a pinkish brown.",
+    "A bowl on concrete at six temperatures: at the lowest in strong colours with hard borders between "
+    "them, at the highest all in one dull brownish pink.",
     columns=3,
 )
 
@@ -714,19 +772,7 @@ for temperature, value in zip(temperatures, spread, strict=True):
 
 # %% tags=["assertion"]
 assert spread == sorted(spread, reverse=True)
-assert spread[0] > 1.5 * spread[4] and spread[0] > 2 * spread[5]
-coldest, cold, hottest = (cl.rgb_to_lab(results[i])[..., 1:] for i in (0, 2, 5))
-true_fig = cl.rgb_to_lab(cl.load_photo("scenes/fig"))[..., 1:]
-corner, lower_left = np.s_[20:90, 640:750], np.s_[380:500, 60:180]
-assert all(np.hypot(*true_fig[part].mean((0, 1))) < 8 for part in (corner, lower_left))
-assert coldest[corner][..., 1].mean() < -12 and coldest[lower_left][..., 1].mean() > 15
-in_light, in_shade = np.s_[110:170, 330:520], np.s_[330:400, 620:700]
-greenish, orange = np.s_[440:480, 20:80], np.s_[440:490, 110:150]
-assert all(np.hypot(*true_fig[part].mean((0, 1))) < 8 for part in (greenish, orange))
-assert coldest[greenish][..., 0].mean() < -8 and coldest[orange][..., 0].mean() > 20
-assert coldest[in_light][..., 0].mean() > 40
-assert np.hypot(*coldest[in_shade].mean((0, 1))) < 8 < cold[in_shade][..., 0].mean()
-assert (hottest.mean((0, 1)) > 3).all()
+assert spread[0] > 1.2 * spread[4] and spread[0] > 1.5 * spread[5]
 
 # %% [markdown]
 # The number says how far the colours of one picture are spread in the ab plane: their standard
@@ -734,11 +780,8 @@ assert (hottest.mean((0, 1)) > 3).all()
 # the end they are the mean of all 313, one brownish pink everywhere, and T = 3 is on the way there.
 #
 # At low temperature look for places where one colour meets another along a line at which the
-# photograph has no edge: there the choice jumps. The concrete is one material, and gray in truth; at
-# T = 0.05 it has a blue corner at the upper right and an ochre one at the lower left, with a green
-# spot and an orange one in it. The red of the bowl breaks off into dark gray within its own shadow.
-# At T = 0.38 the patches are still there, but they run into one another, and the shaded part of the
-# bowl is a dark violet, a mean of colours that all had a share.
+# photograph has no edge: there the choice jumps. The concrete is one material, and gray in truth.
+# At T = 0.38 such borders run into one another.
 #
 # ### Where did the temperature go?
 #
@@ -748,7 +791,6 @@ assert (hottest.mean((0, 1)) > 3).all()
 # $z / T = (W/T)\,x + c/T$ is a convolution too. Let us hide ours.
 
 # %%
-net = cl.eccv16()
 hidden = cl.eccv16(temperature=1.0)
 with torch.no_grad():
     hidden.model8[-1].weight /= net.temperature
@@ -773,296 +815,381 @@ assert difference < 0.05 and 0 < net.temperature < 1
 # 1 if the network is certain, 313 if it has no idea.
 
 # %%
-from course_lib import prepare
-
-trail = cl.to_gray(cl.load_photo("scenes/mountain-trail"))
+trail = cl.load_photo("scenes/mountain-trail")
 with torch.inference_mode():
-    logits = net.logits(prepare(trail, net.input_size))
+    logits = net.logits(cl.prepare(trail, net.input_size))
 belief = F.softmax(logits, dim=1)[0]
 colours_in_play = torch.special.entr(belief).sum(dim=0).exp()
-show_pictures(
-    [trail, (colours_in_play / colours_in_play.max()).numpy(), cl.colorize(trail, net)],
-    ["the photograph", "white: not sure", "its colours"],
-    "The mountain in gray; a coarse map of the network's doubt, dark in the sky and light on the "
-    "rocks and most of the slope; and the picture in colour, its sky blue, its slope olive.",
+rows_cells, columns_cells = belief.shape[1:]
+
+
+def cell(row, column):
+    """Place in the network's coarse map of a place in the photograph, in pixels."""
+    place = row * rows_cells / len(trail), column * columns_cells / trail.shape[1]
+    return int(place[0]), int(place[1])
+
+
+# %% [markdown]
+# We look at three places: a pixel in the sky, one on the slope, and the one where the network has most
+# doubt. They are marked on the photograph.
+
+# %%
+most_doubt = np.unravel_index(colours_in_play.argmax().item(), colours_in_play.shape)
+size_of_cell = len(trail) / rows_cells, trail.shape[1] / columns_cells
+places = {"A, sky": (60, 620), "B, slope": (450, 500)}
+places["C, most doubt"] = tuple(
+    int((i + 0.5) * s) for i, s in zip(most_doubt, size_of_cell, strict=True)
+)
+
+
+def mark(axis, places):
+    """Crosses and letters on a photograph."""
+    for name, (row, column) in places.items():
+        axis.plot(column, row, "o", color="white", markersize=9, mfc="none", mew=4)
+        axis.plot(column, row, "o", color=COLORS[1], markersize=9, mfc="none", mew=2)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axis.text(column - 14, row, name[0], fontsize=9, ha="right", va="center", bbox=box)
+
+
+# %%
+figure, axes = new_figure(1, 3, width=9, height=2.4)
+doubt = (colours_in_play / colours_in_play.max()).numpy()
+extent = (0, trail.shape[1], len(trail), 0)
+for axis, picture in zip(axes[0], (cl.to_gray(trail), doubt, colour(trail, net)), strict=True):
+    axis.imshow(picture, cmap="gray", extent=extent)
+    mark(axis, places)
+    axis.axis("off")
+for axis, title in zip(axes[0], ("the photograph", "white: not sure", "its colours"), strict=True):
+    axis.set(title=title)
+show(
+    figure,
+    "The mountain trail three times, with the places A in the sky, B on the slope and C, where doubt "
+    "is greatest, marked: in gray; as a coarse map of the network's doubt; and in its colours.",
+    photographs=True,
 )
 
 # %% [markdown]
 # The map of doubt has the network's own resolution, a quarter of its small input. Where it is white,
-# many colours share the probability. It is dark in the sky and on the big cloud, and light on the
-# rocks and on most of the slope: a sky can hardly be anything but blue or white, a slope may be
-# grass in any season, or earth.
+# many colours share the probability; where it is dark, few do. Compare sky and ground: a sky can
+# hardly be anything but blue or white, a slope may be grass in any season, or earth.
 #
-# Now single pixels. Each map below is the ab plane of the bins; bright is likely. We take a pixel in
-# the sky, one on the slope, and the one where the network has most doubt. The cross is the true
-# colour, the ring the annealed mean. **In JupyterLab, change `row` and `column` of the first two and
-# run the two cells again.**
+# Now what it believes at the three places. Each map below is the ab plane of the bins; bright is likely.
+# (It shows the root of the probability, so that small peaks can be seen.) The cross is the true
+# colour, the ring the annealed mean.
 
 
 # %%
-def at(row, column):
-    """Place in the network's map of a place in the photograph, in pixels."""
-    scale = belief.shape[1] / trail.shape[0], belief.shape[2] / trail.shape[1]
-    return int(row * scale[0]), int(column * scale[1])
+true_ab = torch.from_numpy(cl.rgb_to_lab(trail)[..., 1:]).permute(2, 0, 1)
+true_ab = F.adaptive_avg_pool2d(true_ab, (rows_cells, columns_cells))
+chosen_ab = to_colour(logits, centres, net.temperature)[0]
 
 
-most_doubt = np.unravel_index(colours_in_play.argmax().item(), colours_in_play.shape)
-places = {
-    "sky": at(row=60, column=620),
-    "slope": at(row=450, column=500),
-    "most doubt": tuple(int(i) for i in most_doubt),
-}
-true_ab = torch.from_numpy(cl.rgb_to_lab(cl.load_photo("scenes/mountain-trail"))[..., 1:])
-true_ab = F.adaptive_avg_pool2d(true_ab.permute(2, 0, 1), belief.shape[1:])
-chosen_ab = annealed_mean(logits, net.temperature)[0]
-
-# %%
-figure, axes = new_figure(1, 3, width=8, height=3.2)
-for axis, (name, place) in zip(axes[0], places.items(), strict=True):
-    here = np.s_[:, place[0], place[1]]
+def show_belief(axis, row, column, name=""):
+    """The distribution at a pixel of the photograph, its annealed mean and the truth."""
+    here = (slice(None), *cell(row, column))
     axis.imshow(bin_map(belief[here].sqrt()), **PLANE)
     for color, mew in (("black", 4), ("white", 2)):
         axis.plot(*true_ab[here], "x", color=color, markersize=8, mew=mew)
     axis.plot(*chosen_ab[here], "o", color=COLORS[1], markersize=9, mfc="none", mew=2)
-    axis.set(title=f"{name}\nlike {colours_in_play[place]:.0f} colours", xlabel="a", ylabel="b")
+    axis.set(title=f"{name}\nlike {colours_in_play[here[1:]]:.0f} colours", xlabel="a", ylabel="b")
     axis.grid(False)
+
+
+# %%
+figure, axes = new_figure(1, 3, width=8, height=3.2)
+for axis, (name, place) in zip(axes[0], places.items(), strict=True):
+    show_belief(axis, *place, name)
 show(
     figure,
-    "Three heat maps of the bins: sky, a spot in the blue, with cross and ring on it; slope, a spot "
-    "between green and yellow with a faint tail; most doubt, a broad cloud around gray.",
+    "Three heat maps of the bins: in the sky a spot of likely colours; on the slope a larger one; at "
+    "the place of most doubt a broad cloud. A cross marks the truth, a ring the annealed mean.",
 )
 
-# %% [markdown]
-# (The maps show the root of the probability, so that small peaks can be seen.) In the sky there is
-# one compact spot, in the blue: the network is sure of the hue, and it is right, for the ring and the
-# cross almost meet. On the slope the spot is larger, between green and yellow, with a tail through
-# gray into the blue. Its annealed mean, an olive, is close to the truth. The place of most doubt is at
-# the right edge, where rock, snow and slope meet. The probability is a cloud: most of it around gray
-# and in the yellow, some in the green, some in the red, some in the blue. That is a distribution of
-# many answers, as for the balloon. In truth the place is gray, and the ring is not far from it: the
-# mean of answers on all sides is near the middle, whether the network believes in gray or not.
-#
-# All three have wide, faint surroundings, even the sky's: the broad distributions that section 5
-# promised. If you find a ring in a place that is itself dark, the annealed mean made a compromise
-# that the network does not believe in; that happens between two spots.
-
 # %% tags=["assertion"]
-doubtful = places["most doubt"]
-assert colours_in_play[doubtful] == colours_in_play.max()
-parts = (np.s_[:3], np.s_[5:8, 6:10], np.s_[6:14, 16:30], np.s_[15:, 8:])
-in_sky, on_cloud, on_rock, on_slope = (colours_in_play[part].median() for part in parts)
-assert max(in_sky, on_cloud) < 0.6 * min(on_rock, on_slope)
-pixels = {"sky": at(60, 620), "slope": at(450, 500), "doubt": doubtful}
-cases = {name: np.s_[:, row, column] for name, (row, column) in pixels.items()}
-blue_share = {k: belief[i][bins[:, 1] < -10].sum() for k, i in cases.items()}
-yellow_share = {k: belief[i][bins[:, 1] > 10].sum() for k, i in cases.items()}
-miss = {k: (chosen_ab[i] - true_ab[i]).norm() for k, i in cases.items()}
-assert blue_share["sky"] > 0.65 and yellow_share["sky"] < 0.2 and miss["sky"] < 12
-assert blue_share["slope"] < 0.25 and yellow_share["slope"] > 0.4 and miss["slope"] < 15
-assert belief[cases["slope"]][bins[:, 0] < -5].sum() > 0.2
-assert blue_share["slope"] > 0.01 and bins[belief[cases["slope"]].argmax()][1] > 10
-cloud = belief[cases["doubt"]]
-assert doubtful[1] > 28 and 11 < doubtful[0] < 18
-assert cloud[(abs(bins) <= 10).all(axis=1)].sum() > 0.25 and yellow_share["doubt"] > 0.3
-sides = blue_share["doubt"], cloud[bins[:, 0] < -5].sum(), cloud[bins[:, 0] > 5].sum()
-assert min(sides) > 0.08
-assert true_ab[cases["doubt"]].norm() < 6 and chosen_ab[cases["doubt"]].norm() < 15
+shares = {n: colours_in_play[cell(*p)].item() for n, p in places.items()}
+assert max(shares, key=shares.get) == "C, most doubt"
+assert shares["A, sky"] < shares["C, most doubt"]
 
 # %% [markdown]
-# ## 10. Train a tiny one
+# Where there is one compact spot the network is sure of the hue; a cloud, or two spots, is the balloon
+# again: a distribution of many answers. If you find the ring in a place that is itself dark, the
+# annealed mean made a compromise that the network does not believe in; that happens between two
+# spots. All three have wide, faint surroundings: the broad distributions that section 5 promised.
 #
-# Now we train ECCV16 at a tenth of its width, so that two processor cores can do it in half a
-# minute. It sees squares of 32 pixels, cut from six photographs that were made very small. `encode_lab`
-# packs Lab into three bytes a pixel; that is the form in which the course's training takes pictures.
+# **Choose a pixel of your own.** Where there are sliders, as in JupyterLab and on Colab, move them; the
+# photograph and the map follow. Look for a place where the network is wrong: did it know better?
+
 
 # %%
-from course_lib import encode_lab
-
-known_names = ("bridge", "grass", "mountain-sunset", "red-marigold", "wooden-jetty", "leaf-veins")
-new_names = ("kite", "raindrops", "summer-night", "forest-stream")
+from course_lib.sliders import explore
 
 
-def crops(names, step):
-    """Squares of 32 x 32 pixels from photographs of 40 x 40: (N, 3, 32, 32) uint8."""
-    small = [square(cl.load_photo(f"scenes/{name}"), 40) for name in names]
-    codes = np.stack([encode_lab(cl.rgb_to_lab(rgb)) for rgb in small]).transpose(0, 3, 1, 2)
-    shifts = [(r, c) for r in range(0, 9, step) for c in range(0, 9, step)]
-    return np.concatenate([codes[..., r : r + 32, c : c + 32] for r, c in shifts])
+def at_pixel(row, column):
+    """The photograph with one place marked, and the belief there."""
+    figure, axes = new_figure(1, 2, width=8, height=3.2)
+    axes[0, 0].imshow(trail)
+    mark(axes[0, 0], {"here": (row, column)})
+    axes[0, 0].axis("off")
+    show_belief(axes[0, 1], row, column, f"row {row}, column {column}")
+    description = f"The photograph with row {row}, column {column} marked, and the belief there."
+    show(figure, description, photographs=True)
 
 
-pictures, held_out = crops(known_names, step=2), crops(new_names, step=4)
-print("to learn from:", pictures.shape, "   held out:", held_out.shape)
+explore(at_pixel, row=(0, len(trail) - 1, 300), column=(0, trail.shape[1] - 1, 300))
 
 # %% [markdown]
-# A **recipe** holds what is trained and how: the network, the data, and the loss of section 6 with a
-# prior counted on these very pictures. At the heart of `fit`, the
-# course's training loop, is what `train_toy` did in section 1: a batch, a loss, a step.
+# Here the truth is in the picture, so that you can judge. The network saw the gray one.
+#
+# ## 10. Train it yourself
+#
+# Now the parts come together: your encoding, your prior, your weights, your loss, your mean. What is
+# missing is the loop. The network is ECCV16 at a tenth of its width, so that two processor cores can
+# train it in half a minute. It learns from the course's 104 training photographs at 48 pixels, that is
+# from scenes and from objects on white; 34 others are held out.
+#
+# ### Exercise 6: the last steps of the loop
+#
+# *Easy, 5 minutes.* Section 1 has the whole loop for discs. Here it is for photographs, with the last
+# steps missing. Write them.
+
+
+# %% tags=["exercise"]
+def one_epoch(forward, batches, loss_of, optimizer):
+    """One step for each batch; the mean of their losses.
+
+    forward: from a batch of questions to the network's outputs. batches: pairs (question, answer).
+    loss_of: from outputs and answers to a scalar tensor. optimizer: of the network's parameters.
+    Returns a number.
+    """
+    losses = []
+    for question, answer in batches:
+        optimizer.zero_grad()  # 1. forget the old gradients
+        loss = loss_of(forward(question), answer)  # 2. guess, and compare
+        ### BEGIN SOLUTION
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        ### END SOLUTION
+    return np.mean(losses)
+
+
+# %% tags=["check"]
+check.one_epoch(one_epoch)
+
+# %% [markdown] tags=["hint"]
+# Steps 3, 4 and 5 of `one_pass`: the gradients, the move, and a note of the loss as a plain number,
+# with `.item()`.
+
+# %% [markdown]
+# The training data: L to put in, and the code of ab, at a quarter of the resolution, to get out.
+
+# %%
+from torch.utils.data import DataLoader, TensorDataset
+from tqdm.auto import tqdm
+
+from course_lib.training import initialize, rebalanced_cross_entropy
+
+epoch_of = check.one_epoch.choose(one_epoch, one_pass)
+loss_of = check.rebalanced_loss.choose(rebalanced_loss, rebalanced_cross_entropy)
+
+
+def pairs(rgbs, size=48):
+    """L (N, 1, size, size) and codes (N, 313, size / 4, size / 4) of photographs."""
+    labs = np.stack([cl.rgb_to_lab(square(rgb, size)) for rgb in rgbs])
+    x = torch.from_numpy(labs).permute(0, 3, 1, 2)
+    return x[:, :1].contiguous(), code_of(F.avg_pool2d(x[:, 1:], 4), centres)
+
+
+# %% [markdown]
+# And the training. Every name in it that ends in `_of` is one of yours, as soon as that is [ok]. (Batch
+# normalization works otherwise in training than in use: `train()` and `eval()` tell it.)
+
+
+# %%
+def loss_by_rarity(codes):
+    """Your loss with your weights, from your prior of these codes."""
+    prior = prior_of(codes.sum(dim=(0, 2, 3)).numpy(), bins)
+    weights = torch.from_numpy(weights_of(prior)).float()
+    return lambda logits, target: loss_of(logits, target, weights)
+
+
+def train_eccv16(training, held_out, epochs, width=0.1, rate=3e-3):
+    """ECCV16, trained from nothing; and its losses on both splits by epoch, (epochs, 2)."""
+    network, loss = ECCV16(width=width, temperature=0.38), loss_by_rarity(training[1])
+    initialize(network)
+    optimizer = torch.optim.Adam(network.parameters(), rate)
+    batches, losses = DataLoader(TensorDataset(*training), 26, shuffle=True), []
+    for _ in tqdm(range(epochs)):
+        mean = epoch_of(network.train().logits, batches, loss, optimizer)
+        with torch.no_grad():
+            losses.append([mean, loss(network.eval().logits(held_out[0]), held_out[1]).item()])
+    return network, np.array(losses)
+
+
+# %% [markdown]
+# ### Exercise 7: predict, then run
+#
+# *Easy, 5 minutes.* 100 epochs of 4 batches: 400 steps, half a minute. What will the two losses do, that
+# on the training photographs and that on the 34 that are held out?
+#
+# - **A** both fall, the second a little later;
+# - **B** the first falls, the second soon stops falling, or rises;
+# - **C** both stay where they are: half a minute is too short.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+curves = "B"
+### END SOLUTION
+
+# %% tags=["check"]
+check.curves(curves)
+
+# %% [markdown] tags=["hint"]
+# Think of the first network of lesson 01. This one has more weights, and 104 photographs.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.training import Classification, ClassificationSettings, fit, initialize
-
+training, held_out = (
+    pairs([photo.load() for photo in cl.photos(split=split)]) for split in ("train", "validation")
+)
 torch.manual_seed(0)
-tiny = ECCV16(width=0.1, temperature=0.38)
-initialize(tiny)
-untrained = deepcopy(tiny).eval()
-settings = ClassificationSettings(
-    steps=300, batch_size=32, rate=3e-3, warmup=20, average=0.98, precision="float32"
-)
-recipe = Classification(tiny, pictures, held_out, settings)
-history = fit(recipe, steps=300, record_every=10, progress=False)
-learned = recipe.average.network
-print(f"{history.rows[-1]['seconds']:.0f} seconds")
+tiny, losses = train_eccv16(training, held_out, epochs=100)
+print(f"training: {losses[0, 0]:.1f} to {losses[-3:, 0].mean():.1f} nats a pixel")
+print(f"held out: {losses[2:10, 1].min():.1f} to {losses[-10:, 1].mean():.1f}")
 
-# %%
+# %% tags=["pictures-vary"]
+epochs = np.arange(1, len(losses) + 1)
 show_lines(
-    {"rebalanced cross entropy": history.column("loss")},
-    "step",
-    "loss in nats per pixel",
-    "The training loss over 300 steps: it falls steeply at first, then slowly, with some noise.",
+    {"training": (epochs, losses[:, 0]), "held out": (epochs[1:], losses[1:, 1])},
+    "epochs",
+    "rebalanced cross entropy, nats a pixel",
+    "Two curves of loss: that of training falls all the way, that of the held-out photographs stops "
+    "early, jumps about and ends far above the other.",
 )
-
-# %% [markdown]
-# A falling curve says that something was learned, not what. Look at pictures: three photographs that
-# it was trained on, and two that it never saw.
 
 # %% tags=["assertion"]
-losses = history.column("loss")[1]
-assert losses[-1] < 0.6 * losses[0]
-
-# %%
-rows, kinds = [], ["known"] * 3 + ["new"] * 2
-for name in ("bridge", "red-marigold", "leaf-veins", "kite", "raindrops"):
-    truth = square(cl.load_photo(f"scenes/{name}"), 256)
-    rows.append([cl.colorize(truth, n, size=32) for n in (untrained, learned)] + [truth])
-show_pictures(
-    [row[i] for i in range(3) for row in rows],
-    [f"{kind}, {when}" for when in ("before", "after", "truth") for kind in kinds],
-    "Five photographs as the tiny network colours them before and after training, and in truth. The "
-    "three that it knows come out nearly right; the two new ones get colours learned elsewhere.",
-    columns=5,
-)
+assert losses[-5:, 0].mean() < 0.75 * losses[0, 0]
+assert losses[-10:, 1].mean() > losses[-10:, 0].mean() + 1
+assert losses[-10:, 1].mean() > 0.95 * losses[2:10, 1].min()
 
 # %% [markdown]
-# Before training all is one brownish pink; section 12 says why. After it the known three have their
-# colours; compare them with the truth below. Now the new ones. If the leaf comes out green, ask
-# yourself why: green leaves are a third of all that this network has ever seen. The dark sky is the
-# harder test. In numbers:
+# The curves part, as in lesson 01, only faster: with many more weights a network learns 104 photographs
+# by heart. A falling curve says that something was learned, not what.
+#
+# So look. `colour` of section 8 takes your network as it took the course's: it is the same code, the
+# same loss, the same mean. The difference is what went in: there 104 photographs for half a minute, here
+# many thousands for hours. We take the three test scenes on which the course's network comes closest to
+# the truth, and the three training scenes that your network learned best.
 
+
+# %%
+def ab_error(rgb, network):
+    """Mean distance of a network's colours from the true ones, in Lab units."""
+    ab = cl.rgb_to_lab(colour(rgb, network))[..., 1:] - cl.rgb_to_lab(rgb)[..., 1:]
+    return np.hypot(*np.moveaxis(ab, -1, 0)).mean()
+
+
+def gray_error(rgb):
+    """The same of the gray picture: its mean chroma."""
+    return np.hypot(*np.moveaxis(cl.rgb_to_lab(rgb)[..., 1:], -1, 0)).mean()
+
+
+def closest(rgbs, network):
+    """The three whose colours a network leaves the smallest part of wrong."""
+    return sorted(rgbs, key=lambda rgb: ab_error(rgb, network) / gray_error(rgb))[:3]
+
+
+tiny.input_size = 48
+train_scenes, test_scenes = (
+    [square(photo.load(), 192) for photo in cl.photos(split=split, kind="scene")]
+    for split in ("train", "test")
+)
+
+# %% tags=["pictures-vary"]
+known, new = closest(train_scenes, tiny), closest(test_scenes, net)
+networks = {"yours": tiny, "hours later": net}
+show_pictures(
+    [cl.to_gray(rgb) for rgb in known + new]
+    + [colour(rgb, network) for network in networks.values() for rgb in known + new]
+    + known
+    + new,
+    [f"{w}, {k}" for w in ("gray", *networks, "truth") for k in ["learned"] * 3 + ["new"] * 3],
+    "Six photographs in gray, from the small network, from the course's, and in truth. The small one "
+    "has the three that it learned nearly right; on the three new ones the course's has colours that "
+    "belong to things, where the small one has stains.",
+    columns=6,
+    width=10,
+)
 
 # %% tags=["nbval-ignore-output"]
-def ab_error(network, names):
-    """Mean distance from the true colour, of a network's pictures or, with None, of gray."""
-    errors = []
-    for name in names:
-        truth = square(cl.load_photo(f"scenes/{name}"), 128)
-        out = cl.colorize(truth, network, size=32) if network else cl.to_gray(truth)
-        ab = cl.rgb_to_lab(out)[..., 1:] - cl.rgb_to_lab(truth)[..., 1:]
-        errors.append(np.hypot(*ab.transpose(2, 0, 1)).mean())
-    return np.mean(errors)
-
-
-for kind, names_of in {"known": known_names, "new": new_names}.items():
-    error, gray_error = ab_error(learned, names_of), ab_error(None, names_of)
-    print(f"{kind:6} photographs: off by {error:.0f}, gray would be off by {gray_error:.0f}")
+for kind, rgbs in {"learned": train_scenes, "new": test_scenes}.items():
+    off = {name: np.mean([ab_error(rgb, n) for rgb in rgbs]) for name, n in networks.items()}
+    gray_off = np.mean([gray_error(rgb) for rgb in rgbs])
+    rest = ", ".join(f"{name} {value:.0f}" for name, value in off.items())
+    print(f"{kind:8} scenes, off by so many Lab units: gray {gray_off:.0f}, {rest}")
 
 # %% tags=["assertion"]
-assert ab_error(learned, known_names) < 0.7 * ab_error(None, known_names)
-assert ab_error(learned, new_names) > 1.5 * ab_error(learned, known_names)
+by_tiny, by_net = ([ab_error(rgb, n) for rgb in test_scenes] for n in (tiny, net))
+assert np.mean([ab_error(rgb, tiny) for rgb in known]) < 0.7 * np.mean([*map(gray_error, known)])
+assert np.mean(by_net) < np.mean(by_tiny)
 
 # %% [markdown]
-# This is learning by heart. On what it knows the network is far better than gray; on new photographs
-# it is several times as far off. Nothing is wrong with the method; six photographs are no world. The
-# course's own network saw many thousands, the published one more than a million. Always measure on
-# photographs that were held out; the loss curve alone would have fooled you.
+# On the left is what your network has learned by heart, nearly right, and better than the large one; on
+# the right are photographs that neither has seen. After half a minute on 104 of them it does not know a sky from a petal. After hours on many thousands it
+# does, if not always. You wrote what makes the difference possible; the photographs make the
+# difference. Always measure on photographs that were held out: the training curve alone would have
+# fooled you.
 #
 # ## 11. What its mistakes have in common
 #
-# Back to the network that the course ships, on test photographs.
+# Back to the network that the course ships. We have seen the test scenes on which it does best. Here are
+# the three on which it leaves most of the colour wrong.
 
 # %%
-net = cl.eccv16()
-names = ["scenes/ladybird", "scenes/fig", "scenes/fallen-leaf"]
-rows = [(cl.to_gray(t), cl.colorize(t, net), t) for t in map(cl.load_photo, names)]
+farthest = sorted(test_scenes, key=lambda rgb: -ab_error(rgb, net) / gray_error(rgb))[:3]
+rows = [(cl.to_gray(rgb), cl.colorize(rgb, net), rgb) for rgb in farthest]
 show_pictures(
     [picture for row in rows for picture in row],
     ["gray", "ECCV16", "truth"] * 3,
-    "A ladybird, half a fig in a bowl and maple leaves, in gray, from the network and in truth. The "
-    "network paints the green meadow reddish brown and the ladybird with it, the red bowl half red "
-    "and half violet on patchy concrete, and the orange and red leaves in a pale brown.",
+    "The three test scenes that the network colours worst, in gray, from the network and in truth.",
     columns=3,
+    width=6,
 )
 
 # %% [markdown]
-# The kinds of mistakes are the same with every network of this sort:
+# The kinds of mistakes are the same with every network of this sort. Which of them do you find above,
+# and in the pictures of sections 8 and 10?
 #
 # - **What can have any colour gets some colour.** Bowls, cars, clothes: nothing in gray tells. It is
 #   the balloon again, and no training will cure it. Lesson 04 lets a person say it.
 # - **The small is overruled by the large.** A ladybird is a few cells of the network's coarse map.
-#   This one has the very colour of the meadow around it.
-# - **What is seen from close by is taken for something else.** A lawn below a sky, or the slope of
-#   section 9, gets its olive or green. The meadow behind the ladybird is out of focus and has no sky
-#   above it; it came out reddish brown.
+# - **What is seen from close by is taken for something else.** A lawn below a sky gets its green. A
+#   meadow out of focus, without a sky above it, may be anything.
 # - **Patches.** Every place chooses for itself. Nothing in the loss says that one thing has one
-#   colour. So the concrete is blue in one corner and ochre in another, and the bowl is red in the
-#   light and violet in the shade.
-# - **Colour where gray would be right.** The concrete again. That is the price of rebalancing. From
-#   this network a share of it was taken back after training (`soften_rebalancing` in the library);
-#   some is left.
-# - **Vivid colours are muted or missed.** The red of the bowl is paler than in truth, and the red
-#   leaf at the left of the last picture is not red at all. Even with weights such a colour is rare,
-#   and many things that are red could be something else.
+#   colour.
+# - **Colour where gray would be right.** That is the price of rebalancing. From this network a share
+#   of it was taken back after training (`soften_rebalancing` in the library); some is left.
+# - **Vivid colours are muted or missed.** Even with weights such a colour is rare, and many things
+#   that are red could be something else.
 #
-# Three of these can be measured on all test scenes: colour on gray, green that is missed, and red.
+# Two of these can be measured on all test scenes: colour on gray, and muted red.
 
 # %% tags=["nbval-ignore-output"]
-truths = [square(photo.load(), 128) for photo in cl.photos(split="test", kind="scene")]
-true_lab = np.stack([cl.rgb_to_lab(rgb) for rgb in truths])
-out_lab = np.stack([cl.rgb_to_lab(cl.colorize(rgb, net)) for rgb in truths])
+true_lab = np.stack([cl.rgb_to_lab(rgb) for rgb in test_scenes])
+out_lab = np.stack([cl.rgb_to_lab(cl.colorize(rgb, net)) for rgb in test_scenes])
 chroma, out_chroma = (np.hypot(lab[..., 1], lab[..., 2]) for lab in (true_lab, out_lab))
-nearly_gray, green = chroma < 5, true_lab[..., 1] < -15
-vivid_red = (true_lab[..., 1] > 40) & (true_lab[..., 2] > 20)
+nearly_gray, vivid_red = chroma < 5, (true_lab[..., 1] > 40) & (true_lab[..., 2] > 20)
 before, after = chroma[nearly_gray].mean(), out_chroma[nearly_gray].mean()
 print(f"nearly gray pixels: chroma {before:.0f} in truth, {after:.0f} from the network")
-for name, pixels in {"green": green, "vivid red": vivid_red}.items():
-    before, after = (lab[..., 1][pixels].mean() for lab in (true_lab, out_lab))
-    print(f"{name} pixels: a = {before:.0f} in truth, {after:.0f} from the network")
+before, after = (lab[..., 1][vivid_red].mean() for lab in (true_lab, out_lab))
+print(f"vivid red pixels: a = {before:.0f} in truth, {after:.0f} from the network")
 
 # %% tags=["assertion"]
-assert out_chroma[nearly_gray].mean() > 2.5 * chroma[nearly_gray].mean()
-assert out_lab[..., 1][green].mean() > 5
-assert 0.3 < out_lab[..., 1][vivid_red].mean() / true_lab[..., 1][vivid_red].mean() < 0.7
-lady, fig, leaf = ([cl.rgb_to_lab(rgb)[..., 1:] for rgb in row[1:]] for row in rows)
-shell, meadow = (lady[1] > [35, 20]).all(axis=-1), lady[1][..., 0] < -15
-rows_of, columns_of = (int(np.median(where)) for where in shell.nonzero())
-around = np.s_[rows_of - 80 : rows_of + 80, columns_of - 80 : columns_of + 80]
-assert np.hypot(*(lady[0][shell].mean(0) - lady[0][around].mean((0, 1)))) < 10
-assert (lady[0][meadow].mean(0) > 15).all() and meadow.mean() > 0.5
-assert fig[0][corner][..., 1].mean() < -10 and fig[0][lower_left][..., 1].mean() > 15
-assert fig[0][in_light].mean((0, 1)).min() > 20
-assert fig[0][in_shade][..., 1].mean() < 5 < fig[0][in_shade][..., 0].mean()
-assert fig[0][in_light][..., 0].mean() < 0.8 * fig[1][in_light][..., 0].mean()
-red_leaf = (leaf[1] > [50, 30]).all(axis=-1)
-assert leaf[0][red_leaf][..., 0].mean() < 0.4 * leaf[1][red_leaf][..., 0].mean()
-scene_names = [photo.name for photo in cl.photos(split="test", kind="scene")]
-green_a = {
-    name: (out_lab[i, ..., 1][green[i]].mean(), green[i].sum() / green.sum())
-    for i, name in enumerate(scene_names)
-    if green[i].any()
-}
-largest = sorted(green_a, key=lambda name: green_a[name][1])[-3:]
-lawn, forest, ladybird = (
-    green_a[f"scenes/{name}"] for name in ("autumn-mountain", "forest-path", "ladybird")
-)
-assert sorted(largest) == ["scenes/autumn-mountain", "scenes/forest-path", "scenes/ladybird"]
-assert lawn[0] < -4 and min(forest[0], ladybird[0]) > 4 and forest[1] + ladybird[1] > 0.6
+assert out_chroma[nearly_gray].mean() > 1.5 * chroma[nearly_gray].mean()
+assert out_lab[..., 1][vivid_red].mean() < 0.85 * true_lab[..., 1][vivid_red].mean()
 
 # %% [markdown]
-# On nearly gray pixels the network is several times as colourful as the truth. On vivid red ones it
-# is on the side of red, at about half of its strength. And the green pixels are, on average, on the
-# *wrong* side of gray: most of them belong to the ladybird's meadow and to a path through a dark
-# forest, which comes out reddish too. The lawn below the autumn mountain, the third large green area
-# of the test scenes, does turn green, if paler than it is. Ten scenes are few, and these numbers say
-# nothing finer than that.
+# On nearly gray pixels the network is more colourful than the truth, and on vivid red ones less. Ten
+# scenes are few, and these numbers say nothing finer than that.
 #
 # Lesson 05 has a gallery of failures, with what each of them is due to.
 #
@@ -1080,7 +1207,7 @@ def flat(ab):
 
 
 squared_error = prior @ bins
-balanced = rebalancing_weights(prior) * prior
+balanced = weights_of(prior) * prior
 balanced_mean = balanced @ bins / balanced.sum()
 uniform_mean = bins.mean(axis=0)
 show_pictures(
@@ -1119,22 +1246,20 @@ show_pictures(
     sick,
     ["as it should run", "weights not loaded", "L in 0..1"] * 2,
     "A mountain and fallen leaves: each in colours of its own from the trained network; both in one "
-    "brownish pink from an untrained one; both almost gray when the input is too small.",
+    "brownish pink from an untrained one; both in one tint when the input is too small.",
     columns=3,
 )
 
 # %% [markdown]
 # In the middle: the last of the four flat colours, whatever the photograph. On the right: an L of 0
 # to 1 is black everywhere to this network, and every photograph gets the same answer, that to black.
-# From these weights it is almost gray; other weights may answer with a hue. The sign of this illness
-# is not the colour but that it is the same for every photograph.
+# The sign of this illness is not the colour but that it is the same for every photograph.
 
 # %% tags=["assertion"]
 means = np.array([cl.rgb_to_lab(rgb)[..., 1:].mean(axis=(0, 1)) for rgb in sick]).reshape(2, 3, 2)
 apart = np.hypot(*(means[0] - means[1]).T)
 assert np.abs(means[:, 1] - uniform_mean).max() < 4
 assert apart[1] < 0.3 * apart[0] and apart[2] < 0.3 * apart[0]
-assert np.hypot(*means[:, 2].T).max() < 4
 
 # %% [markdown]
 # | what you see | what to look at first |
@@ -1145,7 +1270,45 @@ assert np.hypot(*means[:, 2].T).max() < 4
 # | gray, and the loss is low | no rebalancing, or the weight of the wrong bin (exercise 4) |
 # | right shapes, impossible colours | a and b exchanged, or ab / 110 taken for ab |
 # | right on training pictures only | too few pictures (section 10) |
+
+# %% [markdown]
+# ### Challenge: twenty colours
 #
+# *Open, 10 minutes.* ECCV16 chooses among 313 colours. How far does one get with twenty? Given the colours
+# of training photographs, name twenty, such that the colours of photographs that nobody has seen lie as
+# close as possible to the nearest of them. The check measures yours on the ten test scenes and ranks it
+# beside the twenty likeliest bins, and beside twenty bins that are spread evenly.
+
+
+# %% tags=["exercise"]
+def my_palette(colours):
+    """Twenty colours to paint the world with.
+
+    colours: array (N, 2), a and b of pixels of the training scenes.
+    Returns an array (20, 2).
+    """
+    ### BEGIN SOLUTION
+    rng = np.random.default_rng(0)
+    palette = colours[rng.choice(len(colours), 20, replace=False)]
+    for _ in range(
+        30
+    ):  # k-means: each pixel to its nearest colour, each colour to its pixels' mean
+        nearest = ((colours[:, None] - palette) ** 2).sum(axis=-1).argmin(axis=1)
+        found = [k for k in range(20) if (nearest == k).any()]
+        palette[found] = [colours[nearest == k].mean(axis=0) for k in found]
+    return palette
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check.my_palette(my_palette)
+
+# %% [markdown] tags=["hint"]
+# The likeliest bins are all grayish, and so waste many colours on one place; evenly spread ones lie where
+# no photograph goes. Begin with twenty pixels drawn at random. Which of your twenty could move, so
+# that the pixels nearest to it are nearer?
+
+# %% [markdown]
 # ## Summary
 #
 # - Squared error learns the mean of what is possible, and the mean of colours is dull. A
@@ -1156,7 +1319,8 @@ assert np.hypot(*means[:, 2].T).max() < 4
 # - Stride halves the map, dilation widens the view: 325 pixels at the end of block 7.
 # - The annealed mean is between mean and mode. Know whether your weights hold the temperature
 #   already.
-# - A loss that falls is no proof. Look at held-out photographs.
+# - The same code makes stains after half a minute on 104 photographs, and believable colours after
+#   hours on many thousands. A loss that falls is no proof: look at held-out photographs.
 #
 # ## Further reading
 #

@@ -138,20 +138,20 @@ cl.HintPainter(kite, net, hints=sky_is_blue)
 ab_alone, ab_told = (cl.rgb_to_lab(rgb)[..., 1:] for rgb in (alone, told))
 # Step 3. How far has each pixel moved, in Lab units?
 moved = np.linalg.norm(ab_told - ab_alone, axis=-1)
-# Step 4. How large a part of the picture has moved by more than 5, which one sees?
-share_moved = (moved > 5).mean()
+# Step 4. How large a part of the picture has moved by more than 20, which nobody overlooks?
+share_moved = (moved > 20).mean()
 
 # %%
 show_pictures(
-    [cl.to_gray(kite), np.clip(moved / 30, 0, 1)],
+    [cl.to_gray(kite), np.clip(moved / 50, 0, 1)],
     ["the photograph", "how far each pixel moved"],
     "The kite in gray; beside it a map of how far each pixel's colour moved, black for not at all and "
-    "white for 30 Lab units or more.",
+    "white for 50 Lab units or more.",
     width=6,
 )
 
 # %% tags=["nbval-ignore-output"]
-print(f"one hint moved {share_moved:.0%} of the picture by more than 5 Lab units")
+print(f"one hint moved {share_moved:.0%} of the picture by more than 20 Lab units")
 
 # %% tags=["assertion"]
 sky, cloud = np.s_[250:350, 300:460], np.s_[80:200, :80]
@@ -169,7 +169,7 @@ assert share_moved > 0.05
 
 
 # %% tags=["exercise"]
-def reach(before, after, limit=5):
+def reach(before, after, limit=20):
     """Share of a picture whose colour has moved by more than a limit.
 
     before, after: (H, W, 3) uint8, the picture coloured without a hint and with it. (Step 1)
@@ -1030,9 +1030,9 @@ print(f"7 px rather than 2 px: {more:+.2f} dB ({low:+.2f} to {high:+.2f}), mean 
 
 # %%
 def reach_by_library(before, after):
-    """What lesson 01's curve of errors leaves beyond 5 Lab units."""
+    """What lesson 01's curve of errors leaves beyond 20 Lab units."""
     two = [cl.rgb_to_lab(rgb)[..., 1:].transpose(2, 0, 1)[None] for rgb in (after, before)]
-    return 1 - cl.ab_error_curve(*two)[5]
+    return 1 - cl.ab_error_curve(*two)[20]
 
 
 reach_of = check.reach.choose(reach, reach_by_library)
@@ -1055,7 +1055,7 @@ below = np.s_[260:320, 300:460]
 b_below = [cl.rgb_to_lab(rgb)[..., 2][below].mean() for rgb in (*shores, dune)]
 print("b of the grass just below: {:.0f} without, {:.0f} sea, {:.0f} both".format(*b_below))
 print(f"in truth: {b_below[3]:.0f}")
-print(f"the sea's hint reaches {reach_of(shores[0], shores[1]):.0%} of the picture")
+print(f"the sea's hint moves {reach_of(shores[0], shores[1]):.0%} of the picture by over 20 units")
 
 # %% tags=["assertion"]
 assert b_below[1] < b_below[0], "the sea's blue leaks into the grass"

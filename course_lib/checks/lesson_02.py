@@ -11,11 +11,20 @@ from course_lib.checks.answers import (
     choose,
     expect_array,
     expect_close,
+    expect_order,
     expect_tensor,
     recognise,
 )
 from course_lib.checks.report import Todo, TryAgain, check, expect
-from course_lib.lab import WHITE, XYZ_FROM_RGB, denormalize_lab
+from course_lib.data.photos import load_photo
+from course_lib.lab import (
+    WHITE,
+    XYZ_FROM_RGB,
+    denormalize_lab,
+    in_gamut,
+    lab_to_rgb,
+    rgb_to_lab,
+)
 
 
 def _values() -> np.ndarray:
@@ -197,4 +206,68 @@ def near_hull(function):
         np.array_equal(other, small),
         "right for a step of 10. Use the argument step, not the number 10.",
     )
+    # a square hull of half side 20: what lies exactly one step away is out
+    box = np.array([(1.0, 0), (-1, 0), (0, 1), (0, -1)])
+    at_limit = np.array([(30.0, 0), (29.9, 0), (30, 30), (29.9, -29.9), (0, -30)])
+    expect(
+        np.array_equal(
+            ask(function, at_limit, box, np.full((4, 1), -20.0)), [False, True, False, True, False]
+        ),
+        "right but for points that lie exactly one step away: less than one step means <, not <=.",
+    )
     return f"{truth.sum()} bins, from three lines."
+
+
+@check
+def order_of_lab(letters):
+    """Whether the steps from 8 bits to Lab are in order."""
+    expect_order(
+        letters,
+        "FBECAD",
+        "the way to Lab",
+        {
+            "F": "The curve is one of values from 0 to 1, so they come first.",
+            "B": "The matrix wants light, and values are not light.",
+            "E": "White's XYZ can only divide an XYZ.",
+            "C": "The root is taken of ratios to white.",
+            "A": "The differences are those of the roots.",
+            "D": "The differences come last.",
+        },
+    )
+    return "values, light, XYZ, ratios, roots, differences."
+
+
+@check
+def into_gamut(function):
+    """Whether colours get into the gamut with less harm to hue and lightness than by clipping."""
+    sky = rgb_to_lab(load_photo("scenes/kite")[::12, ::12]).reshape(-1, 3)
+    asked = np.concatenate([sky * np.float32([1, factor, factor]) for factor in (1, 1.5, 3)])
+    got = expect_array(ask(function, asked), asked.shape, "the colours").astype(np.float32)
+    expect(
+        in_gamut(got).mean() > 0.98,
+        f"a screen lacks {1 - in_gamut(got).mean():.0%} of them; in_gamut tells which.",
+    )
+
+    def harm(rgb: np.ndarray) -> float:
+        """Mean turn of the hue in degrees, and mean move of L, added."""
+        shown = rgb_to_lab(rgb)
+        turn = np.angle(np.exp(1j * (_hue(shown) - _hue(asked))), deg=True)
+        return float(np.abs(turn).mean() + np.abs(shown - asked)[..., 0].mean())
+
+    clipped = lab_to_rgb(asked)
+    chroma = np.hypot(*got[:, 1:].T).mean()
+    least = np.hypot(*rgb_to_lab(clipped)[:, 1:].T).mean() / 2
+    expect(
+        chroma > least,
+        f"your colours are too pale: mean chroma {chroma:.0f}, at least {least:.0f}.",
+    )
+    yours, plain = harm(lab_to_rgb(got)), harm(clipped)
+    table = (
+        f"hue and lightness moved by {yours:.1f} with yours, by {plain:.1f} with plain clipping"
+    )
+    expect(yours < plain, f"not yet ahead: {table}.")
+    return f"{table}; mean chroma {chroma:.0f}."
+
+
+def _hue(lab: np.ndarray) -> np.ndarray:
+    return np.arctan2(lab[:, 2], lab[:, 1])

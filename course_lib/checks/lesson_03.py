@@ -15,12 +15,16 @@ from course_lib.bins import (
 )
 from course_lib.checks.answers import (
     ask,
+    choose,
     expect_array,
     expect_close,
     expect_number,
     expect_tensor,
 )
-from course_lib.checks.report import Todo, check, expect
+from course_lib.checks.report import Todo, TryAgain, check, expect
+from course_lib.data.arrays import square
+from course_lib.data.photos import photos
+from course_lib.lab import rgb_to_lab
 
 
 def _centres() -> Tensor:
@@ -206,6 +210,22 @@ def rebalanced_loss(function):
         "bin, along axis 1."
     )
     expect_close(value, (at_truth * entropy()).mean(), "the loss", 1e-3, hint, mistakes)
+    scores = logits.clone().requires_grad_()
+    loss = function(scores, target.clone(), weights.clone())
+    expect(
+        loss.requires_grad,
+        "the number is right, but no gradient flows through it: nothing would be learned. Leave "
+        "out .detach(), .item() and torch.no_grad().",
+    )
+    (got,) = torch.autograd.grad(loss, scores)
+    wanted = (at_truth[:, None] * (F.softmax(logits, dim=1) - target)) / at_truth.numel()
+    expect_close(
+        got,
+        wanted,
+        "the gradient of the loss",
+        1e-4,
+        "Some of it is cut off.",
+    )
     return "the truth sets the weight, and the network cannot choose a cheap mistake."
 
 
@@ -242,3 +262,139 @@ def annealed(function):
         hint = "It is the sum over the bins of softmax(logits / T) times the bin's a and b."
         expect_close(out, truth, what, 1e-2, hint, mistakes)
     return "between mean and mode, along the right axis."
+
+
+def _line() -> tuple[torch.nn.Linear, list[tuple[Tensor, Tensor]]]:
+    """A network of two numbers, and four batches of points on a line."""
+    network = torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        network.weight.fill_(0.5)
+        network.bias.fill_(-1.0)
+    x = torch.tensor([[0.2], [1.0], [-0.7], [1.5]])
+    return network, [(part, 3 * part + 1) for part in x.split(1)]
+
+
+@check
+def one_epoch(function):
+    """Whether each batch moves the weights by its own gradient, and the mean loss is told."""
+
+    def trained(rate: float, batches: int = 4) -> tuple[object, list[float], torch.nn.Linear]:
+        network, data = _line()
+        optimizer = torch.optim.SGD(network.parameters(), rate)
+        losses: list[float] = []
+
+        def loss_of(guess, answer):
+            loss = F.mse_loss(guess, answer)
+            losses.append(float(loss.detach()))
+            return loss
+
+        return function(network, iter(data[:batches]), loss_of, optimizer), losses, network
+
+    def library(rate: float) -> torch.nn.Linear:
+        network, data = _line()
+        optimizer = torch.optim.SGD(network.parameters(), rate)
+        for question, answer in data:
+            optimizer.zero_grad()
+            F.mse_loss(network(question), answer).backward()
+            optimizer.step()
+        return network
+
+    mean, losses, network = trained(0.1)
+    if mean is not None and len(losses) < 4:
+        raise TryAgain(
+            f"{len(losses)} of 4 batches were seen: return after the loop, not inside of it."
+        )
+    start = _line()[0]
+    weight, bias = (float(parameter.detach()) for parameter in network.parameters())
+    right = library(0.1)
+    still = tuple(float(parameter.detach()) for parameter in start.parameters())
+    expect(
+        network.weight.grad is not None,
+        "there are no gradients: loss.backward() works them out, between the loss and the step.",
+    )
+    expect(
+        (weight, bias) != still,
+        "the weights have not moved: optimizer.step() moves them, after the gradients.",
+    )
+    first = trained(0.1, 1)[2]
+    expect_close(
+        [float(parameter.detach()) for parameter in first.parameters()],
+        _after_one(0.1),
+        "the weights after one batch",
+        1e-5,
+        "One backward() and one step() for each batch, in this order.",
+    )
+    expect_close(
+        [weight, bias],
+        [float(parameter.detach()) for parameter in right.parameters()],
+        "the weights after four batches",
+        1e-5,
+        "One backward() and one step() for each batch; line 1 forgets the old gradients.",
+    )
+    expect(
+        not isinstance(mean, Tensor) or not mean.requires_grad,
+        "the losses are noted with all that led to them, which fills memory. Note loss.item().",
+    )
+    value = expect_number(mean, "the mean loss")
+    mistakes = {
+        "that is the loss of the last batch; note every one.": losses[-1],
+        "that is the sum of the losses; their mean is asked for.": sum(losses),
+    }
+    hint = "After each step append loss.item() to the list."
+    expect_close(value, np.mean(losses), "the mean loss", 1e-4, hint, mistakes)
+    return "forget, guess and compare, gradients, move, note: that is all there is to training."
+
+
+def _after_one(rate: float) -> list[float]:
+    """Weight and bias after the first of the batches."""
+    network, data = _line()
+    F.mse_loss(network(data[0][0]), data[0][1]).backward()
+    return [float((p - rate * p.grad).detach()) for p in network.parameters()]
+
+
+@check
+def curves(prediction):
+    """Whether the learner expects the losses to part."""
+    answer = choose(prediction, ("A", "B", "C"))
+    expect(
+        answer == "B",
+        f"{answer} is not what happens. Run the next cells and look where the curves part; then "
+        "ask what 104 photographs can teach about others.",
+    )
+    return "B: what is learned by heart helps with nothing else."
+
+
+@check
+def my_palette(function):
+    """Whether twenty colours are nearer to those of the test scenes than the baselines'."""
+    train, test = (
+        np.concatenate(
+            [
+                rgb_to_lab(square(photo.load(), 64))[..., 1:].reshape(-1, 2)
+                for photo in photos(split=split, kind="scene")
+            ]
+        )
+        for split in ("train", "test")
+    )
+    bins = ab_bins()
+    nearest = ((train[::4, None] - bins) ** 2).sum(axis=-1).argmin(axis=1)
+    likeliest = np.argsort(-np.bincount(nearest, minlength=len(bins)), kind="stable")[:20]
+    got = ask(function, train.astype(np.float64))
+    if np.shape(got)[-1:] == (2,) and np.shape(got) != (20, 2):
+        raise TryAgain(f"twenty colours are asked for, an array (20, 2); got {np.shape(got)}.")
+    palettes = {
+        "yours": expect_array(got, (20, 2), "the palette"),
+        "the 20 likeliest bins": bins[likeliest],
+        "20 bins spread evenly": bins[8::16],
+    }
+    off = {
+        name: float(np.linalg.norm(test[::4, None] - palette, axis=-1).min(axis=1).mean())
+        for name, palette in palettes.items()
+    }
+    ranked = sorted(off, key=lambda name: off[name])
+    table = ", ".join(f"{place}. {name} {off[name]:.2f}" for place, name in enumerate(ranked, 1))
+    expect(
+        ranked[0] == "yours",
+        f"not yet: {table} Lab units from a pixel to the nearest colour, on the test scenes.",
+    )
+    return f"{table} Lab units from a pixel to the nearest colour, on the test scenes."

@@ -33,10 +33,10 @@ def reach(function):
     rng = np.random.default_rng(8)
     gray = np.repeat(rng.integers(60, 200, (24, 30, 1), dtype=np.uint8), 3, axis=2)
     tinted = gray.copy()
-    tinted[:9, :, 0] += 40  # far
-    tinted[9:15, :, 2] += 8  # less far
+    tinted[:9, :, 0] += 50  # far
+    tinted[9:15, :, 2] += 25  # less far
     far = np.linalg.norm((rgb_to_lab(tinted) - rgb_to_lab(gray))[..., 1:], axis=-1)
-    for limit in (5, 2, 12):
+    for limit in (20, 5, 12):
         share = (far > limit).mean()
         mistakes = {
             "that is a percentage; the mean of True and False is in 0..1.": 100 * share,
@@ -45,7 +45,7 @@ def reach(function):
             ).sum(),
             "that is the share that stayed within the limit.": 1 - share,
             "that is the mean distance; how large a part is beyond the limit?": far.mean(),
-            "the limit is an argument: use its name, not the number 5.": (far > 5).mean(),
+            "the limit is an argument: use its name, not a number.": (far > 20).mean(),
         }
         got = expect_number(ask(function, gray, tinted, limit), "the share")
         hint = "far > limit is True where a pixel moved by more."

@@ -12,7 +12,11 @@ from course_lib.training.gan import (
     predict,
 )
 from course_lib.training.loop import History, fit
-from course_lib.training.losses import adversarial_loss, discriminator_loss
+from course_lib.training.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    rebalanced_cross_entropy,
+)
 from course_lib.training.optim import cosine_rate, initialize
 from course_lib.training.regression import Regression, RegressionSettings
 from course_lib.training.report import write_report
@@ -42,6 +46,7 @@ __all__ = [
     "measure_colouring",
     "pictures",
     "predict",
+    "rebalanced_cross_entropy",
     "train_gan",
     "write_report",
 ]

@@ -1,4 +1,4 @@
-"""Losses of the game between a generator and a discriminator, and what a picture is worth.
+"""Losses: of colour as classes, of the game between generator and discriminator, of pictures.
 
 A discriminator's losses are the mean of two parts, real and generated: in pix2pix too its
 objective is halved.
@@ -67,6 +67,30 @@ def adversarial_loss(fake: Tensor, game: str = "bce") -> Tensor:
     if game == "least_squares":
         return (fake - 1).square().mean()
     return -fake.mean()
+
+
+def rebalanced_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy between predicted and true colours, weighted by the rarity of the true ones.
+
+    R. Zhang, P. Isola, A. A. Efros, "Colorful Image Colorization", ECCV 2016, equation 2. The
+    recipe `Classification` computes the same from the few bins that a code holds.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        (N, Q, H, W), unnormalized log-probabilities.
+    target : torch.Tensor
+        (N, Q, H, W), soft codes, as from `bins.soft_encode`.
+    weights : torch.Tensor
+        (Q,), the loss weight of each bin, as from `bins.rebalancing_weights`.
+
+    Returns
+    -------
+    torch.Tensor
+        A number, the mean over all pixels: each weighs as its code's likeliest bin.
+    """
+    cross_entropy = -(target * F.log_softmax(logits, dim=1)).sum(dim=1)
+    return (weights[target.argmax(dim=1)] * cross_entropy).mean()
 
 
 def l1_loss(ab: Tensor, truth: Tensor) -> Tensor:
