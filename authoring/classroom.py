@@ -45,7 +45,7 @@ HIDDEN = Path(__file__).with_name("hidden")
 #: What an exercise is worth, by its difficulty.
 POINTS = {"Easy": 1, "Medium": 2, "Hard": 3}
 
-EXERCISE = re.compile(r"^### (Exercise \d+: .+)\n+\*(\w+), \d+ minutes\.\*", re.M)
+EXERCISE = re.compile(r"^### ((?:Exercise \d+|Challenge): .+)\n+\*(\w+), \d+ minutes\.\*", re.M)
 LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb")
 
 TEST = '''\

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib import __version__, parallel
-from course_lib.console import accept_any_letter, one_line
+from course_lib.console import accept_any_letter, one_line, silent_libraries
 from course_lib.device import pick_device
 from course_lib.image import SUFFIXES, Found, ImageError, load_image, save_image, search_folder
 from course_lib.inference import ENGINES, colorize
@@ -215,6 +215,7 @@ def _run(options: argparse.Namespace) -> int:
     ]
     jobs = jobs[parallel.share_of_files(len(jobs))]
     with (
+        silent_libraries(),
         # While one photograph is read or written, another is computed. Each thread has a single
         # one in memory. Each computes with all cores, as for a single one: so its bytes are those.
         ThreadPoolExecutor(torch.get_num_threads()) as pool,

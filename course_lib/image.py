@@ -1,6 +1,7 @@
 """Pictures in and out: any common file to an RGB array, and back, never half a file."""
 
 import io
+import logging
 import os
 import re
 import warnings
@@ -37,6 +38,12 @@ WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 #: File name endings that a folder is searched for.
 SUFFIXES = (*WRITABLE, ".jfif", ".gif", ".avif", ".jp2", ".heic", ".heif")
+
+
+# What these libraries note about damaged files is said in our errors; without a handler Python
+# would print it, too.
+for _library in ("PIL", "tifffile"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 class ImageError(ValueError):
@@ -363,6 +370,8 @@ def _check_container(file: BinaryIO, name: str, max_pixels: int) -> None:
 
 def _decode(picture: Image.Image, name: str, max_pixels: int) -> np.ndarray:
     width, height = picture.size
+    if width * height == 0:
+        raise ImageError(f"{name}: {width} x {height} pixels are no picture")
     if width * height > max_pixels:
         raise ImageError(f"{name}: {TooLargeError(width, height, max_pixels)}")
     try:

@@ -70,8 +70,10 @@ class Samples:
         ValuesError
             If floats are not finite, or further outside of 0..1 than `OVERSHOOT`.
         """
+        if values.dtype.kind == "f":
+            _check_finite(values)
         if self.kind == "float":
-            _check_floats(values)
+            _check_range(values)
             unit = np.clip(values, 0, 1)
         else:
             top = 2 ** (self.bits - (self.kind == "signed")) - 1
@@ -79,10 +81,12 @@ class Samples:
         return np.rint((1 - unit if self.white_is_zero else unit) * 255).astype(np.uint8)
 
 
-def _check_floats(values: np.ndarray) -> None:
-    """Raise a ValuesError that says what is wrong with floats that are no picture in 0..1."""
+def _check_finite(values: np.ndarray) -> None:
     if not np.isfinite(values).all():
         raise ValuesError("some values are not finite (nan or inf); put values in 0..1 there")
+
+
+def _check_range(values: np.ndarray) -> None:
     low, high = values.min(initial=0), values.max(initial=0)
     if low < -OVERSHOOT or high > 1 + OVERSHOOT:
         raise ValuesError(

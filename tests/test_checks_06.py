@@ -482,7 +482,7 @@ WRONG["generator_turn"] = [
 ]
 
 WRONG["loop"] = [
-    ("DBFACE", "backward"),
+    ("DBFACE", "along gradients"),
     ("BDFCAE", "batch"),
     ("DBFCEA", "Step before"),
     ("DBFCA", "each of the letters"),

@@ -511,6 +511,19 @@ def test_a_file_far_too_large_is_refused_without_being_read(tmp_path):
     assert "not a picture that can be read" in reason(path)
 
 
+@pytest.mark.parametrize("size", [(0, 4), (4, 0), (0, 0)])
+def test_a_picture_without_pixels_is_none(size):
+    content = encoded(Image.fromarray(COFFEE), "TIFF")
+    for field, (before, after) in enumerate(zip((75, 50), size, strict=True), 256):
+        entry = struct.pack("<HHI", field, 4, 1)
+        assert entry + struct.pack("<I", before) in content
+        content = content.replace(
+            entry + struct.pack("<I", before), entry + struct.pack("<I", after)
+        )
+    assert "pixels are no picture" in reason(content)
+    assert "pixels are no picture" in reason(Image.new("RGB", size))
+
+
 def test_an_empty_file(tmp_path):
     (tmp_path / "empty.png").touch()
     assert reason(tmp_path / "empty.png").endswith("empty.png: the file is empty")

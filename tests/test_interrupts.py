@@ -1,5 +1,6 @@
 """Ctrl-C at any moment: a run goes on to the bytes of one that was never stopped."""
 
+import _thread
 import signal
 import subprocess
 import sys
@@ -113,11 +114,8 @@ def test_a_run_goes_on_as_if_nothing_had_happened(
 
 def test_interrupts_at_random_moments(tiny_codes, tmp_path, whole):
     rng = np.random.default_rng()
-    main_thread = threading.main_thread().ident
     for _ in range(3):
-        timer = threading.Timer(
-            rng.uniform(0, 0.3), signal.pthread_kill, (main_thread, signal.SIGINT)
-        )
+        timer = threading.Timer(rng.uniform(0, 0.3), _thread.interrupt_main)
         timer.start()
         try:
             tiny_runs.train("gan", tiny_codes, tmp_path, checkpoint_seconds=0)

@@ -68,3 +68,20 @@ def test_near_hull(function):
         depth = (corners @ normals.T + offsets.T).min(axis=1)  # (400, E), of the best corner
         got = function(points.copy(), normals.copy(), offsets.copy(), step)
         np.testing.assert_array_equal(got, (depth < 0).all(axis=1))
+
+
+def test_into_gamut(function):
+    """Random colours, most of which no screen has: in the gamut, of the same hue and lightness."""
+    import numpy as np
+
+    from course_lib.lab import in_gamut
+
+    rng = np.random.default_rng()
+    asked = rng.uniform((20, -100, -100), (80, 100, 100), (300, 3))
+    got = np.asarray(function(asked.copy()), dtype=float)
+    assert got.shape == asked.shape
+    assert in_gamut(got.astype(np.float32)).mean() > 0.98
+    assert np.abs(got[:, 0] - asked[:, 0]).mean() < 3
+    turn = np.angle((got[:, 1] + 1j * got[:, 2]) * (asked[:, 1] - 1j * asked[:, 2]), deg=True)
+    assert np.abs(turn).mean() < 10
+    assert np.hypot(*got[:, 1:].T).mean() > 20

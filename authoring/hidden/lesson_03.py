@@ -81,3 +81,51 @@ def test_annealed(function):
         np.testing.assert_allclose(
             got.numpy(), annealed_mean(logits, float(temperature)).numpy(), atol=0.02
         )
+
+
+def ask_one_epoch(function, points, rate, slope):
+    """A line that is fitted by an epoch of single points: mean loss, weight and bias after it."""
+    import torch
+
+    weight, bias = (torch.tensor(v, requires_grad=True) for v in (slope, 0.5))
+    optimizer = torch.optim.SGD([weight, bias], rate)
+    batches = [(torch.tensor(x), torch.tensor(y)) for x, y in points]
+    mean = function(
+        lambda x: weight * x + bias, iter(batches), lambda a, b: (a - b) ** 2, optimizer
+    )
+    return float(mean), float(weight.detach()), float(bias.detach())
+
+
+def test_one_epoch(function):
+    """Random points, against the sums done by hand."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    points = rng.normal(size=(int(rng.integers(3, 9)), 2)).tolist()
+    rate, weight = float(rng.uniform(0.02, 0.1)), float(rng.normal())
+    got = function(points, rate, weight)
+    bias, losses = 0.5, []
+    for x, y in points:
+        error = weight * x + bias - y
+        losses.append(error**2)
+        weight, bias = weight - rate * 2 * error * x, bias - rate * 2 * error
+    np.testing.assert_allclose(got, (np.mean(losses), weight, bias), atol=1e-4)
+
+
+def test_my_palette(function):
+    """Random colours in heaps: nearer to them than evenly spread bins are."""
+    import numpy as np
+
+    from course_lib.bins import ab_bins
+
+    rng = np.random.default_rng()
+    heaps = rng.normal(0, 25, (40, 2))
+    colours = np.concatenate([heap + rng.normal(0, 5, (200, 2)) for heap in heaps])
+    rng.shuffle(colours)
+    palette = np.asarray(function(colours.copy()), dtype=float)
+    assert palette.shape == (20, 2)
+
+    def off(centres):
+        return np.linalg.norm(colours[:, None] - centres, axis=-1).min(axis=1).mean()
+
+    assert off(palette) < off(ab_bins()[8::16])

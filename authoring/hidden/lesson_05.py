@@ -47,3 +47,72 @@ def test_stronger_colours(function):
         got = np.asarray(function(rgb.copy(), float(factor)))
         assert got.dtype == np.uint8 and got.shape == rgb.shape
         assert np.abs(got.astype(float) - lab_to_rgb(scaled)).mean() < 0.6
+
+
+def ask_colour_folder(function, place, pictures, bad):
+    """What is made of a folder with these pictures and these files that are none."""
+    import tempfile
+    from pathlib import Path
+
+    from course_lib.image import load_image, save_image
+
+    with tempfile.TemporaryDirectory() as above:
+        folder, output = Path(above) / place, Path(above) / f"{place} in colour"
+        folder.mkdir()
+        output.mkdir()
+        for name, rgb in pictures.items():
+            save_image(folder / name, rgb)
+        for name in bad:
+            (folder / name).write_text("not a picture")
+        failed = function(
+            folder, output, lambda source, target: save_image(target, 255 - load_image(source))
+        )
+        made = {path.name: load_image(path) for path in output.iterdir()}
+    return [str(name) for name in failed], made
+
+
+def test_colour_folder(function):
+    """Random names, of which some are no pictures; each picture comes out inverted."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    names = [
+        f"{kind}{n}.png" for kind in ("scan", "IMG_") for n in rng.choice(900, 4, replace=False)
+    ]
+    rng.shuffle(names)
+    good, bad = names[:5], names[5:]
+    pictures = {name: rng.integers(0, 256, (4, 6, 3), dtype=np.uint8) for name in good}
+    failed, made = function(f"box {rng.integers(1000)}", pictures, bad)
+    assert failed == sorted(bad)
+    assert sorted(made) == sorted(good)
+    for name, rgb in pictures.items():
+        np.testing.assert_array_equal(made[name], 255 - rgb)
+
+
+def test_my_upsampling(function):
+    """The test scenes mirrored: ahead of the bilinear way."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    from course_lib.data.arrays import square
+    from course_lib.data.photos import photos
+    from course_lib.inference import prepare, upsample_ab
+    from course_lib.lab import lab_to_rgb, lightness, merge_lab, rgb_to_lab
+    from course_lib.metrics import psnr
+
+    side = int(np.random.default_rng().choice([160, 192, 224]))
+    scores = []
+    for photo in photos(split="test", kind="scene"):
+        truth = np.ascontiguousarray(square(photo.load(), side)[:, ::-1])
+        L, small_l = lightness(truth), prepare(truth, 64)
+        ab = torch.from_numpy(rgb_to_lab(truth)[..., 1:].copy()).movedim(-1, 0)[None]
+        ab = F.interpolate(ab, (16, 16), mode="bilinear", antialias=True)
+        ab = F.interpolate(ab, (64, 64), mode="bilinear")
+        both = (
+            np.asarray(function(ab, small_l, L)),
+            upsample_ab(ab, small_l, L, guided=False),
+        )
+        scores.append([psnr(lab_to_rgb(merge_lab(L, x.astype(np.float32))), truth) for x in both])
+    yours, bilinear = np.mean(scores, axis=0)
+    assert yours > bilinear, f"{yours:.2f} dB; bilinear has {bilinear:.2f}"

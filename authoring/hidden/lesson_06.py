@@ -1,7 +1,7 @@
 """Hidden tests of lesson 06, "Train two networks against each other".
 
-The form of these files is described in `authoring/classroom.py`. Exercise 4 asks for a prediction
-and has none.
+The form of these files is described in `authoring/classroom.py`. Exercise 5 asks for an order and
+exercise 7 for a prediction; they have none.
 """
 
 
@@ -158,3 +158,82 @@ def test_histogram_distance(function):
             atol=1e-4,
             err_msg=f"sets of shapes {sets[0].shape} and {sets[1].shape}, step {step:.3g}",
         )
+
+
+def test_generator_turn(function):
+    """Two turns of random networks with a random weight, against what calculus says."""
+    import copy
+
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Discriminator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 1, 3)
+
+        def forward(self, L, ab):
+            return self.convolution(torch.cat([L / 100, ab / 110], dim=1))
+
+    rng = np.random.default_rng()
+    n, height, width = (int(rng.integers(*ends)) for ends in ((1, 5), (6, 13), (6, 13)))
+    rate, weight = float(rng.uniform(0.02, 0.1)), float(rng.uniform(1, 30))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**31)))
+        generator = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 2, 1))
+        discriminator = Discriminator()
+        L = torch.rand(n, 1, height, width) * 100
+        ab = torch.randn(n, 2, height, width) * 40
+    expected, judge = copy.deepcopy(generator), copy.deepcopy(discriminator)
+    optimizer = torch.optim.SGD(generator.parameters(), lr=rate)
+    for turn in ("first", "second"):
+        made = expected(L)
+        l1, deceive = (made - ab).abs().mean(), F.softplus(-judge(L, made)).mean()
+        slopes = torch.autograd.grad(weight * l1 / 110 + deceive, list(expected.parameters()))
+        got = function(generator, discriminator, optimizer, L.clone(), ab.clone(), weight)
+        np.testing.assert_allclose(
+            [float(x) for x in got],
+            [l1.item(), deceive.item()],
+            rtol=1e-3,
+            err_msg=f"L1 in Lab units and the loss in the game, {turn} turn",
+        )
+        with torch.no_grad():
+            for mine, theirs, slope in zip(
+                generator.parameters(), expected.parameters(), slopes, strict=True
+            ):
+                theirs -= rate * slope
+                np.testing.assert_allclose(
+                    mine.numpy(),
+                    theirs.numpy(),
+                    atol=1e-4,
+                    err_msg=f"the generator's weights after the {turn} turn, weight {weight:.3g}",
+                )
+        for mine, theirs in zip(discriminator.parameters(), judge.parameters(), strict=True):
+            assert torch.equal(mine, theirs), "the discriminator's weights have changed"
+            assert mine.grad is None or not mine.grad.any(), "the discriminator got gradients"
+            assert mine.requires_grad, "the discriminator cannot learn any more"
+
+
+def test_enliven(function):
+    """Random colours, made cautious: the answer's histogram is to be closer to the truth's."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+
+    def shares(ab):
+        edges = np.arange(-115.0, 116.0, 10.0)
+        a, b = np.moveaxis(ab, 1, 0).reshape(2, -1).clip(-114, 114)
+        return np.histogram2d(a, b, bins=(edges, edges))[0] / a.size
+
+    middle, spread = rng.uniform(-15, 15, (2, 1, 1)), float(rng.uniform(18, 30))
+    true, examples = (
+        (middle + rng.normal(0, spread, (n, 2, 24, 20))).clip(-105, 105) for n in (3, 4)
+    )
+    cautious = true * float(rng.uniform(0.15, 0.35))
+    L = rng.uniform(20, 80, (3, 1, 24, 20))
+    got = np.asarray(function(L.copy(), cautious.copy(), examples.copy()))
+    assert got.shape == true.shape, f"expected shape {true.shape}, got {got.shape}"
+    mine, nothing = (np.abs(shares(ab) - shares(true)).sum() / 2 for ab in (got, cautious))
+    assert mine < nothing, f"distance {mine:.3f}, against {nothing:.3f} for doing nothing"

@@ -1,7 +1,7 @@
 """Hidden tests of lesson 07, "Teach a trained network a new domain".
 
-The form of these files is described in `authoring/classroom.py`. Exercise 3 asks for a prediction
-and has none.
+The form of these files is described in `authoring/classroom.py`. Exercise 4 asks for an order and
+exercise 6 for a prediction; they have none.
 """
 
 
@@ -164,3 +164,48 @@ def test_split_files(function):
         # a piece of the sorted folder, wherever it begins, gives no more sets than there are files
         assert len(set(held)) > len(paths), f"{case}: 60 seeds give {len(set(held))} splits only"
         assert frozenset.union(*held) == set(paths), f"{case}: some files are never held out"
+
+
+def test_regions_apart(function):
+    """Random pairs of rectangles, pixel by pixel."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    seen = set()
+    for _ in range(300):
+        one, other = (
+            tuple(int(x) for side in range(2) for x in np.sort(rng.choice(26, 2, replace=False)))
+            for _ in range(2)
+        )
+        gap = int(rng.integers(0, 6))
+        grown = np.zeros((46, 46), bool)  # the first region and all that is nearer than the gap
+        top, bottom, left, right = (x + 10 for x in one)
+        grown[top - gap : bottom + gap, left - gap : right + gap] = True
+        top, bottom, left, right = (x + 10 for x in other)
+        expected = not grown[top:bottom, left:right].any()
+        seen.add(expected)
+        got = function(one, other, gap)
+        assert bool(got) == expected, f"{one}, {other}, gap {gap}: expected {expected}, got {got}"
+    assert seen == {True, False}
+
+
+def test_colour_tissue(function):
+    """Tissue of two random stains, dark and light: the answer is to beat one colour for all."""
+    import numpy as np
+
+    rng = np.random.default_rng()
+    dark, light = rng.uniform(15, 60, 2) * [1, -1], rng.uniform(-8, 8, 2)
+
+    def stained(count):
+        stain = rng.random((count, 1, 12, 12)) < 0.5
+        L = np.where(stain, 35, 85) + rng.normal(0, 4, stain.shape)
+        ab = np.where(stain, dark[:, None, None], light[:, None, None])
+        return L.astype(np.float32), (ab + rng.normal(0, 2, ab.shape)).astype(np.float32)
+
+    known_L, known_ab = stained(12)
+    L, ab = stained(4)
+    got = np.asarray(function(L.copy(), known_L.copy(), known_ab.copy()))
+    assert got.shape == ab.shape, f"expected shape {ab.shape}, got {got.shape}"
+    one = np.linalg.norm(known_ab.mean(axis=(0, 2, 3), keepdims=True) - ab, axis=1).mean()
+    mine = np.linalg.norm(got - ab, axis=1).mean()
+    assert mine < one, f"an error of {mine:.1f}, against {one:.1f} for one colour"

@@ -931,7 +931,8 @@ def at_pixel(row, column):
     mark(axes[0, 0], {"here": (row, column)})
     axes[0, 0].axis("off")
     show_belief(axes[0, 1], row, column, f"row {row}, column {column}")
-    show(figure, f"The photograph with row {row}, column {column} marked, and the belief there.")
+    description = f"The photograph with row {row}, column {column} marked, and the belief there."
+    show(figure, description, photographs=True)
 
 
 explore(at_pixel, row=(0, len(trail) - 1, 300), column=(0, trail.shape[1] - 1, 300))
@@ -1113,8 +1114,8 @@ show_pictures(
     + new,
     [f"{w}, {k}" for w in ("gray", *networks, "truth") for k in ["learned"] * 3 + ["new"] * 3],
     "Six photographs in gray, from the small network, from the course's, and in truth. The small one "
-    "has hit on something of the colours that it learned; on the three new ones the course's has "
-    "colours that belong to things where the small one has stains.",
+    "has the three that it learned nearly right; on the three new ones the course's has colours that "
+    "belong to things, where the small one has stains.",
     columns=6,
     width=10,
 )
@@ -1132,8 +1133,8 @@ assert np.mean([ab_error(rgb, tiny) for rgb in known]) < 0.7 * np.mean([*map(gra
 assert np.mean(by_net) < np.mean(by_tiny)
 
 # %% [markdown]
-# On the left what your network was learning by heart, on the right photographs that neither has seen.
-# After half a minute on 104 of them it does not know a sky from a petal. After hours on many thousands it
+# On the left is what your network has learned by heart, nearly right, and better than the large one; on
+# the right are photographs that neither has seen. After half a minute on 104 of them it does not know a sky from a petal. After hours on many thousands it
 # does, if not always. You wrote what makes the difference possible; the photographs make the
 # difference. Always measure on photographs that were held out: the training curve alone would have
 # fooled you.

@@ -189,7 +189,7 @@ assert min(tried) > np.abs(colours - best).mean()
 #
 # ### Exercise 1: what each player wants
 #
-# *Easy, 10 minutes.* Write both losses. As in pix2pix, the discriminator's is the mean of its two
+# *Easy, 5 minutes.* Write both losses. As in pix2pix, the discriminator's is the mean of its two
 # halves.
 
 
@@ -354,7 +354,7 @@ show_pictures(
 #
 # ### Exercise 2: how large is a patch?
 #
-# *Medium, 10 minutes.* Compute the side of the patch from the layers. Go backward: one output pixel
+# *Medium, 8 minutes.* Compute the side of the patch from the layers. Go backward: one output pixel
 # of a layer with kernel $k$ sees $k$ input pixels; two neighbours see $k + s$, since their views
 # begin $s$ (the stride) apart.
 
@@ -390,7 +390,7 @@ check.patch_side(patch_side)
 #
 # ### Exercise 3: find the bug
 #
-# *Medium, 15 minutes.* The discriminator's turn below is a worked example, its steps named. It runs,
+# *Medium, 10 minutes.* The discriminator's turn below is a worked example, its steps named. It runs,
 # and the discriminator learns. Yet the generator learns less from the game than it should: something
 # pulls it back, toward being found out. Compare what the function touches with what it should touch,
 # and mend it. The `optimizer` holds the parameters of the discriminator only.
@@ -442,7 +442,7 @@ assert torch.isclose(pull, -push / 2)
 # %% [markdown]
 # ### Exercise 4: the generator's turn
 #
-# *Medium, 10 minutes.* The same steps for the other player; the last one is missing. What the generator
+# *Medium, 8 minutes.* The same steps for the other player; the last one is missing. What the generator
 # descends is the sum of two: `l1_weight` times the L1 loss, and the loss in the game. `optimizer` holds
 # the generator's parameters. (`requires_grad_(False)` makes $D$ stand still: gradients go through it, but
 # do not collect in it. L1 is divided by 110, the scale inside the networks. It is small, so it gets a
@@ -492,7 +492,7 @@ maker_turn = check.generator_turn.choose(generator_turn, gan.generator_turn)
 # %% [markdown]
 # ### Exercise 5: put the loop in order
 #
-# *Easy, 5 minutes.* A training with L1 alone, its lines shuffled. Gradients of the step before were
+# *Easy, 4 minutes.* A training with L1 alone, its lines shuffled. Gradients of the step before were
 # cleared at that step's end. Write the letters in order, such as `"FEDCBA"`.
 #
 # - **A** `optimizer.step()`
@@ -683,12 +683,12 @@ assert judged[STEPS][STEPS] < judged[0][STEPS]
 # What can be watched instead are measurements that no player has a hand in, on held-out pictures, and
 # the pictures themselves.
 #
-# ### Exercise 6: the distance of two histograms
-#
 # PSNR and AuC compare pixel by pixel. What about the colours as a whole? Isola et al. compare
 # *histograms*: how often does each colour occur in all pictures together, no matter where?
 #
-# *Medium, 15 minutes.* Count how often each cell of the ab plane, 10 x 10 Lab units large, occurs in
+# ### Exercise 6: the distance of two histograms
+#
+# *Medium, 8 minutes.* Count how often each cell of the ab plane, 10 x 10 Lab units large, occurs in
 # either set of pictures. The distance is half the sum of the absolute differences of the *shares*: 0
 # if all shares are equal, 1 if no cell occurs in both.
 
@@ -764,7 +764,7 @@ def off(network, codes):
 # %% [markdown]
 # ### Exercise 7: predict, then run
 #
-# *Easy, 5 minutes.* PSNR measures how close the RGB values come to the truth, in decibels; higher is
+# *Easy, 2 minutes.* PSNR measures how close the RGB values come to the truth, in decibels; higher is
 # better. Two copies of SIGGRAPH17 go on learning, one with `"L1"` alone, one with `"L1 + GAN"`. Which has
 # the higher PSNR on the held-out scenes?
 
@@ -1159,7 +1159,7 @@ assert 1 < hours[0] < 2 < hours[1] < 3
 # %% [markdown]
 # ### Challenge: cheat the measure
 #
-# *Hard, 15 minutes.* The game brought the histograms together in minutes of training. Can you do it in a
+# *Hard, 10 minutes.* The game brought the histograms together in minutes of training. Can you do it in a
 # line or two, with no training at all? You get the cautious colours of SIGGRAPH17 for the validation
 # scenes, their lightness, and the true colours of *other* scenes. Return colours whose histogram is
 # closer to the truth's. The check measures, and ranks you against doing nothing and against one factor for

@@ -255,7 +255,7 @@ print(f"only in the file:       {len(report.unexpected_keys)}")
 #
 # ### Exercise 1: find the bug
 #
-# *Medium, 10 minutes.* Mend the function below, so that it loads files with and without the prefix, and
+# *Medium, 8 minutes.* Mend the function below, so that it loads files with and without the prefix, and
 # so that a file that lacks an entry is an error.
 
 
@@ -332,7 +332,7 @@ print(f"head:  {sizes['model8']:,}")
 #
 # ### Exercise 2: freeze a block
 #
-# *Medium, 10 minutes.* Write it so that *nothing* in the block changes any more.
+# *Medium, 8 minutes.* Write it so that *nothing* in the block changes any more.
 
 
 # %% tags=["exercise"]
@@ -399,7 +399,7 @@ assert np.abs(distances(drifted, scenes) - distances(base, scenes))[:, 0].mean()
 #
 # ### Exercise 3: when to stop
 #
-# *Medium, 10 minutes.* Write the rule.
+# *Medium, 8 minutes.* Write the rule.
 
 
 # %% tags=["exercise"]
@@ -425,7 +425,7 @@ check.best_and_stop(best_and_stop)
 # %% [markdown]
 # ### Exercise 4: put the plan in order
 #
-# *Easy, 5 minutes.* The steps of a fine-tuning, shuffled. Write their letters in order, such as
+# *Easy, 4 minutes.* The steps of a fine-tuning, shuffled. Write their letters in order, such as
 # `"GFEDCBA"`.
 #
 # - **A** choose among the weights of different steps by the validation pictures
@@ -586,7 +586,7 @@ print({part: len(codes) for part, codes in eye.items()})
 # %% [markdown]
 # ### Exercise 5: prove that regions are apart
 #
-# *Easy, 10 minutes.* Step 4.
+# *Easy, 6 minutes.* Step 4.
 
 
 # %% tags=["exercise"]
@@ -719,7 +719,7 @@ for arm in ("frozen", "thawed", "gentle"):
 #
 # ### Exercise 6: predict, then run
 #
-# *Easy, 5 minutes.* Whose answers on the general photographs have *moved further* from those of the
+# *Easy, 3 minutes.* Whose answers on the general photographs have *moved further* from those of the
 # network before: those of `"frozen"` or of `"thawed"`?
 
 # %% tags=["exercise"]
@@ -897,7 +897,7 @@ assert fruit_after[:, 2].mean() > 0.7 * fruit_before[:, 2].mean()  # no payoff a
 #
 # ### Exercise 7: hold pictures out
 #
-# *Medium, 10 minutes.* Folders are sorted: by name, and so by kind, or by date. Split at random, but
+# *Medium, 8 minutes.* Folders are sorted: by name, and so by kind, or by date. Split at random, but
 # give the same split for the same seed, so that a later run does not train on what an earlier one held
 # out.
 
@@ -1067,7 +1067,7 @@ assert all(point in text for point in protocol) and text.count("<tr>") == len(ta
 #
 # ### Challenge: colour tissue without a network
 #
-# *Hard, 15 minutes.* One colour for all is a poor rival. You have the training tiles, and you know that
+# *Hard, 10 minutes.* One colour for all is a poor rival. You have the training tiles, and you know that
 # what is dark is brown and what is light is white. Write a colourizer that is *not* a network, and see
 # how near it comes. The check measures it on the test tiles and ranks it against gray, one colour, and
 # the mean colour of each lightness. To pass, beat one colour. To win, beat them all. Then compare with

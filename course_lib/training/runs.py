@@ -93,14 +93,14 @@ RECIPES: dict[str, RecipeRow] = {
 
 def _from_npy(path: str | os.PathLike, what: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode=mmap_mode)
+        with Path(path).open("rb") as file:
+            if file.read(2) == b"PK":  # np.load would leave a damaged one open
+                raise ValueError("several arrays in one file")
+        return np.load(path, mmap_mode=mmap_mode)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # there is no end to what a damaged header makes NumPy raise
         raise ValueError(f"{path}: not {what} ({error}); make it with prepare") from None
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path}: several arrays in one file; make one with prepare")
-    return array
 
 
 def load_array(path: str | os.PathLike) -> np.ndarray:
@@ -234,6 +234,8 @@ def stages_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     for stage, names in zip(full, known, strict=True):
         for name in stage.keys() & kinds.keys():
             expect_kind(name, stage[name], kinds[name])
+            if name in built_with and not 0 <= stage[name] <= 100:
+                raise ValueError(f"{name} must be in 0..100, got {stage[name]}")
         for block in stage.get("freeze", ()):
             expect_kind("a block to freeze", block, str)
         expect_kind("train", stage.get("train", ""), str | dict)

@@ -327,7 +327,7 @@ def draw(rows: list[Row], path: Path) -> None:
     axis.set_yticklabels([row.what.replace("`", "") for row in rows], fontsize=7)
     axis.invert_yaxis()
     axis.axvline(1, color="black", linewidth=0.8)
-    axis.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=110)
 
 
@@ -346,7 +346,8 @@ def main() -> None:
     text = f"{table(rows)}\n\n{where}"
     print(text)
     if options.write:
-        page = replace_between(PAGE.read_text(encoding="utf-8"), "ratios", text)
+        picture = "![The table's ratios as bars, with aims and floors as marks](ratios.png)"
+        page = replace_between(PAGE.read_text(encoding="utf-8"), "ratios", f"{text}\n\n{picture}")
         PAGE.write_text(page, encoding="utf-8")
         draw(rows, PAGE.with_name("ratios.png"))
 

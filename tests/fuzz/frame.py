@@ -27,7 +27,7 @@ from queue import Empty, Queue
 from types import ModuleType
 
 #: Modules beside this one, in the order of the table.
-KINDS = ("pictures", "weights", "disks")
+KINDS = ("pictures", "weights", "disks", "runs", "archives", "interrupts")
 #: Seconds that a trial may take.
 PATIENCE = 20.0
 
