@@ -1130,6 +1130,9 @@ show_pictures(
     width=10,
 )
 
+# %% [markdown]
+# Go down the columns, from gray to the truth. In numbers, over all training and all test scenes:
+
 # %% tags=["nbval-ignore-output"]
 for kind, rgbs in {"learned": train_scenes, "new": test_scenes}.items():
     off = {name: np.mean([ab_error(rgb, n) for rgb in rgbs]) for name, n in networks.items()}
