@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from course_lib.evaluation.baselines import training_codes
 from course_lib.evaluation.contact_sheet import from_best_to_worst
 from course_lib.evaluation.results import format_results
 from course_lib.evaluation.summary import summarize_hues
+from course_lib.files import file_hash
 from course_lib.image import load_image
 from course_lib.lab import rgb_to_lab, to_gray
 from course_lib.metrics import HUES, ab_error_curve, auc, hue_counts, rarity_of
@@ -346,9 +348,15 @@ def test_only_some_subfolders_count(photographs):
 def test_a_public_set_is_called_by_its_name(photographs, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
-    one = PublicSet("https://example.org/photographs.zip", "md5:0", 1, "coffee", "free")
+    archive = tmp_path / "photographs.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in photographs.iterdir():
+            file.write(path, path.name)
+    checksum = f"sha256:{file_hash(archive)}"
+    one = PublicSet("https://example.org/photographs.zip", checksum, 1, "coffee", "free")
     monkeypatch.setitem(PUBLIC_SETS, "photographs", one)
-    monkeypatch.setitem(PUBLIC_SETS, "others", one)
+    other = PublicSet("https://example.org/others.zip", checksum, 1, "coffee", "free")
+    monkeypatch.setitem(PUBLIC_SETS, "others", other)
     assert main(["--folder", "photographs", "--part", "validation", "--count", "1"]) == 0
     assert "1 photographs, 256 x 256" in capsys.readouterr().out
     assert main(["--folder", "others"]) == 2
