@@ -43,7 +43,7 @@ CONFIG = Path(__file__).with_name("class_config.py")
 HIDDEN = Path(__file__).with_name("hidden")
 
 #: What an exercise is worth, by its difficulty.
-POINTS = {"Easy": 1, "Medium": 2, "Hard": 3}
+POINTS = {"Easy": 1, "Medium": 2, "Hard": 3, "Open": 3}
 
 EXERCISE = re.compile(r"^### ((?:Exercise \d+|Challenge): .+)\n+\*(\w+), \d+ minutes\.\*", re.M)
 LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb")

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from lesson import defined_in
 
 from authoring import build, classroom, course, plain
-from authoring.course import ROOT, tagged
+from authoring.course import ROOT, tagged, tags
 from course_lib.lab import XYZ_FROM_RGB, rgb_to_lab
 from course_lib.models.eccv16 import ECCV16
 
@@ -56,10 +56,18 @@ each_hidden_test = pytest.mark.parametrize(
 
 
 @each_lesson
+def test_run_all_goes_on_past_an_exercise_that_is_not_solved(source):
+    notebook, _ = classroom.make_assignment(source)
+    assert all("raises-exception" in tags(cell) for cell in graded(notebook))
+
+
+@each_lesson
 def test_every_exercise_is_worth_what_its_difficulty_says(source):
     notebook, exercises = classroom.make_assignment(source)
-    said = re.findall(r"^# \*(Easy|Medium|Hard), \d+ minutes", source.read_text("utf-8"), re.M)
-    worth = {"Easy": 1, "Medium": 2, "Hard": 3}
+    said = re.findall(
+        r"^# \*(Easy|Medium|Hard|Open), \d+ minutes", source.read_text("utf-8"), re.M
+    )
+    worth = {"Easy": 1, "Medium": 2, "Hard": 3, "Open": 3}
     assert [e.points for e in exercises] == [worth[difficulty] for difficulty in said]
     assert [c.metadata.nbgrader.points for c in graded(notebook)] == [e.points for e in exercises]
     assert len(exercises) == len(tagged(notebook, "exercise"))
