@@ -1,5 +1,3 @@
-import functools
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from lesson import defined_in
 from skimage import data
 
 import course_lib as cl
-from authoring import course
 from course_lib.checks import lesson_04 as check
 from course_lib.data.arrays import square
 from course_lib.evaluation import psnr_against_hints, reveal_hints
@@ -24,53 +21,6 @@ WRONG = {}
 @pytest.fixture(scope="module")
 def solved():
     return defined_in("04_siggraph17")
-
-
-# What learners write makes what the lesson shows.
-
-
-def chosen_in(names, lesson="04_siggraph17"):
-    """Run the lesson's lines that choose between the learner's piece and the library's."""
-    source = (course.LESSONS / f"{lesson}.py").read_text(encoding="utf-8")
-    lines = [line for line in source.splitlines() if ".choose(" in line]
-    exec("\n".join(lines), names)
-    return names
-
-
-@pytest.mark.parametrize("exercise", ["to_tensors", "decode", "gain_curve", "reach"])
-def test_the_lesson_goes_on_with_what_the_learner_wrote_once_it_is_right(exercise):
-    names, called = defined_in("04_siggraph17"), []
-    names["net"] = cl.siggraph17()
-    right = names[exercise]
-
-    @functools.wraps(right)
-    def mine(*arguments, **options):
-        called.append(exercise)
-        return right(*arguments, **options)
-
-    def wrong(*arguments, **options):
-        return 2 * right(*arguments, **options)
-
-    names["gains"] = {7: np.full((2, 2), 3.0)}
-    photo, dot = cl.load_photo("gray/camera")[::4, ::4], [(40, 40, (200, 30, 30))]
-
-    def results():
-        coloured = names["colour"](photo, dot)
-        reached = names["reach_of"](photo, coloured)
-        gains = names["curve_of"]([photo], [dot], [0, 1], names["colour"])
-        return coloured, reached, gains
-
-    names[exercise] = wrong
-    chosen_in(names)
-    instead = results()
-    names[exercise] = mine
-    chosen_in(names)
-    called.clear()
-    own = results()
-    assert called
-    assert np.abs(own[0].astype(int) - instead[0]).max() <= 2
-    assert own[1] == pytest.approx(instead[1], abs=0.01)
-    assert (own[2] != instead[2]).any() == (exercise == "gain_curve")
 
 
 # What learners write is what the library does, on random input.

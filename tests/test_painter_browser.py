@@ -310,6 +310,38 @@ def test_a_slow_answer_asks_for_patience(sums):
     assert status(sums) == ""
 
 
+BUSY = """() => {
+    const heard = {};
+    window.sent = [];
+    window.answer = (content, buffers) =>
+        heard["msg:custom"]({id: sent[0].id, ...content}, buffers);
+    const model = {
+        get: name => ({hints: [], patch: 7, caption: ""})[name],
+        on: (event, hear) => heard[event] = hear, off: () => {},
+        send: message => sent.push(message),
+    };
+    document.body.innerHTML = "<div id=busy></div>";
+    window.default.render({model, el: document.getElementById("busy")});
+}"""
+
+
+def test_a_kernel_that_runs_a_whole_notebook_is_waited_for(sums):
+    sums.clock.install()
+    sums.evaluate(BUSY)
+    sums.clock.fast_forward(300_000)
+    assert "busy" in status(sums) and "again" not in status(sums)
+    assert sums.get_attribute(".hp-canvas", "aria-label")  # read aloud meanwhile, too
+    sums.evaluate(
+        """() => answer(
+            {photo: [8, 8], view: [8, 8], small: [8, 8], hints: true, suggestions: false},
+            [new DataView(new ArrayBuffer(192)), new DataView(new ArrayBuffer(256))],
+        )"""
+    )
+    sums.wait_for_function("sent.length > 1")  # open now, it asks for colours
+    assert status(sums) == ""
+    sums.clock.resume()
+
+
 # -- the page "Try it"
 
 

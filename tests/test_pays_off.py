@@ -100,7 +100,39 @@ def in_a_file(tmp_path, names: dict) -> np.ndarray:
     return cl.load_image(target).astype(float)
 
 
+#: Lesson 04: a photograph, and a hint on it.
+CAMERA, DOT = cl.load_photo("gray/camera")[::4, ::4], [(40, 40, (200, 30, 30))]
+
+
+def painted(names: dict) -> np.ndarray:
+    """Lesson 04: a photograph coloured with a hint."""
+    names["net"] = cl.siggraph17()
+    return names["colour"](CAMERA, DOT).astype(float)
+
+
+def gained(names: dict) -> np.ndarray:
+    """Lesson 04: what that hint brings, in dB."""
+    plain, told = (cl.colorize(CAMERA, "siggraph17", hints=hints) for hints in ([], DOT))
+    by_library = cl.psnr(told, CAMERA) - cl.psnr(plain, CAMERA)
+    names |= {"net": cl.siggraph17(), "gains": {7: np.array([[0, by_library]])}}
+    return names["curve_of"]([CAMERA], [DOT], [0, 1], names["colour"])
+
+
+def reached(names: dict) -> np.ndarray:
+    """Lesson 04: how much of the photograph it moves."""
+    return names["reach_of"](CAMERA, painted(names).astype(np.uint8))
+
+
 ROWS = [
+    Row("04_siggraph17", "to_tensors", lambda h, *sizes: cl.hint_tensors([], *sizes), painted),
+    Row(
+        "04_siggraph17",
+        "decode",
+        lambda net, first, *others: torch.zeros(1, 2, *first.shape[-2:]),
+        painted,
+    ),
+    Row("04_siggraph17", "gain_curve", lambda p, h, counts, colour: np.ones(len(counts)), gained),
+    Row("04_siggraph17", "reach", lambda before, after, limit=20: 0.0, reached),
     Row("03_eccv16", "encode", lambda ab, bins, k=10, sigma=5.0: cl.soft_encode(-ab, k), trained),
     Row("03_eccv16", "smooth", lambda counts, bins, sigma=5.0: np.full(313, 1 / 313), trained),
     Row("03_eccv16", "rarity", lambda prior, lam=0.5: np.ones(313), trained),

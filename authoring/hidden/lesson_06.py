@@ -160,13 +160,9 @@ def test_histogram_distance(function):
         )
 
 
-def test_generator_turn(function):
-    """Two turns of random networks with a random weight, against what calculus says."""
-    import copy
-
-    import numpy as np
+def ask_generator_turn(function, generating, judging, rate, L, ab, weight):
+    """Two turns of networks with these weights, and what is there after each."""
     import torch
-    import torch.nn.functional as F
     from torch import nn
 
     class Discriminator(nn.Module):
@@ -177,43 +173,73 @@ def test_generator_turn(function):
         def forward(self, L, ab):
             return self.convolution(torch.cat([L / 100, ab / 110], dim=1))
 
+    generator = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 2, 1))
+    discriminator = Discriminator()
+    generator.load_state_dict(generating)
+    discriminator.load_state_dict(judging)
+    optimizer = torch.optim.SGD(generator.parameters(), lr=rate)
+    turns = []
+    for _ in range(2):
+        losses = function(generator, discriminator, optimizer, L.clone(), ab.clone(), weight)
+        turns.append(
+            {
+                "losses": [float(x) for x in losses],
+                "generator": [p.detach().clone() for p in generator.parameters()],
+                "discriminator": [p.detach().clone() for p in discriminator.parameters()],
+                "gradients": [
+                    p.grad is not None and bool(p.grad.any()) for p in discriminator.parameters()
+                ],
+                "learns": [p.requires_grad for p in discriminator.parameters()],
+            }
+        )
+    return turns
+
+
+def test_generator_turn(function):
+    """Two turns of random networks with a random weight, against what calculus says."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
     rng = np.random.default_rng()
     n, height, width = (int(rng.integers(*ends)) for ends in ((1, 5), (6, 13), (6, 13)))
     rate, weight = float(rng.uniform(0.02, 0.1)), float(rng.uniform(1, 30))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
         generator = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 2, 1))
-        discriminator = Discriminator()
+        convolution = nn.Conv2d(3, 1, 3)
         L = torch.rand(n, 1, height, width) * 100
         ab = torch.randn(n, 2, height, width) * 40
-    expected, judge = copy.deepcopy(generator), copy.deepcopy(discriminator)
-    optimizer = torch.optim.SGD(generator.parameters(), lr=rate)
-    for turn in ("first", "second"):
-        made = expected(L)
-        l1, deceive = (made - ab).abs().mean(), F.softplus(-judge(L, made)).mean()
-        slopes = torch.autograd.grad(weight * l1 / 110 + deceive, list(expected.parameters()))
-        got = function(generator, discriminator, optimizer, L.clone(), ab.clone(), weight)
+    judging = {f"convolution.{name}": value for name, value in convolution.state_dict().items()}
+    turns = function(dict(generator.state_dict()), judging, rate, L, ab, weight)
+    assert len(turns) == 2
+    for name, got in zip(("first", "second"), turns, strict=True):
+        made = generator(L)
+        judged = convolution(torch.cat([L / 100, made / 110], dim=1))
+        l1, deceive = (made - ab).abs().mean(), F.softplus(-judged).mean()
+        slopes = torch.autograd.grad(weight * l1 / 110 + deceive, list(generator.parameters()))
         np.testing.assert_allclose(
-            [float(x) for x in got],
+            got["losses"],
             [l1.item(), deceive.item()],
             rtol=1e-3,
-            err_msg=f"L1 in Lab units and the loss in the game, {turn} turn",
+            err_msg=f"L1 in Lab units and the loss in the game, {name} turn",
         )
         with torch.no_grad():
             for mine, theirs, slope in zip(
-                generator.parameters(), expected.parameters(), slopes, strict=True
+                got["generator"], generator.parameters(), slopes, strict=True
             ):
                 theirs -= rate * slope
                 np.testing.assert_allclose(
                     mine.numpy(),
                     theirs.numpy(),
                     atol=1e-4,
-                    err_msg=f"the generator's weights after the {turn} turn, weight {weight:.3g}",
+                    err_msg=f"the generator's weights after the {name} turn, weight {weight:.3g}",
                 )
-        for mine, theirs in zip(discriminator.parameters(), judge.parameters(), strict=True):
+        for mine, theirs in zip(got["discriminator"], convolution.parameters(), strict=True):
             assert torch.equal(mine, theirs), "the discriminator's weights have changed"
-            assert mine.grad is None or not mine.grad.any(), "the discriminator got gradients"
-            assert mine.requires_grad, "the discriminator cannot learn any more"
+        assert not any(got["gradients"]), "the discriminator got gradients"
+        assert all(got["learns"]), "the discriminator cannot learn any more"
 
 
 def test_enliven(function):

@@ -620,6 +620,7 @@ def by_patch(gray, memory):
     return paint(L, upsample_ab(ab, torch.from_numpy(small_l)[None], L))
 
 
+# %%
 memory = remember(train)
 methods = {
     "gray": by_gray,
@@ -840,6 +841,7 @@ from torch.utils.data import TensorDataset
 from tqdm.auto import tqdm
 
 
+# %%
 def train_network(network, loss_of, epochs, rate=2e-3, batch_size=4):
     """Train a network; return the losses on both splits after each epoch, (epochs, 2)."""
     batches = DataLoader(TensorDataset(*training), batch_size, shuffle=True)
@@ -869,12 +871,14 @@ losses = train_network(first, squared_error, epochs=4, rate=1e-3)
 early = deepcopy(first)
 losses = np.concatenate([losses, train_network(first, squared_error, epochs=76)])
 
-# %% tags=["pictures-vary"]
+# %%
 mean_of_train = training[1].mean(dim=(0, 2, 3), keepdim=True)
 constant = [
     squared_error(mean_of_train.expand_as(ab), ab).item() for _, ab in (training, held_out)
 ]
 epochs = np.arange(1, len(losses) + 1)
+
+# %% tags=["pictures-vary"]
 show_lines(
     {
         "training": (epochs, losses[:, 0]),

@@ -605,6 +605,7 @@ def one_colour(hue, chroma, lightness):
     )
 
 
+# %%
 explore(one_colour, hue=(0, 360, 40), chroma=(0, 130, 60), lightness=(1, 99, 60))
 
 # %% [markdown]

@@ -118,6 +118,7 @@ def one_pass(forward, batches, loss_of, optimizer):
     return np.mean(losses)
 
 
+# %%
 def train_toy(outputs, loss_of, steps=200):
     """Train two layers on fresh batches of discs."""
     torch.manual_seed(0)
@@ -393,6 +394,8 @@ prior_of = check.smooth.choose(
     smooth, lambda counts, bins, sigma=5.0: cl.smooth_prior(counts, sigma)
 )
 priors = {"16 scenes": prior_of(counts, bins), "Tiny ImageNet (shipped)": cl.ab_prior()}
+
+# %%
 figure, axes = new_figure(1, 2, width=8, height=3.6)
 for axis, (name, values) in zip(axes[0], priors.items(), strict=True):
     image = axis.imshow(bin_map(np.log10(values)), vmin=-7, vmax=-1, **PLANE)
@@ -852,15 +855,20 @@ def mark(axis, places):
 
 
 # %%
-figure, axes = new_figure(1, 3, width=9, height=2.4)
 doubt = (colours_in_play / colours_in_play.max()).numpy()
-extent = (0, trail.shape[1], len(trail), 0)
-for axis, picture in zip(axes[0], (cl.to_gray(trail), doubt, colour(trail, net)), strict=True):
-    axis.imshow(picture, cmap="gray", extent=extent)
+panels = {
+    "the photograph": cl.to_gray(trail),
+    "white: not sure": doubt,
+    "its colours": colour(trail, net),
+}
+
+# %%
+figure, axes = new_figure(1, 3, width=9, height=2.4)
+for axis, (title, picture) in zip(axes[0], panels.items(), strict=True):
+    axis.imshow(picture, cmap="gray", extent=(0, trail.shape[1], len(trail), 0))
     mark(axis, places)
-    axis.axis("off")
-for axis, title in zip(axes[0], ("the photograph", "white: not sure", "its colours"), strict=True):
     axis.set(title=title)
+    axis.axis("off")
 show(
     figure,
     "The mountain trail three times, with the places A in the sky, B on the slope and C, where doubt "
@@ -1013,6 +1021,7 @@ def loss_by_rarity(codes):
     return lambda logits, target: loss_of(logits, target, weights)
 
 
+# %%
 def train_eccv16(training, held_out, epochs, width=0.1, rate=3e-3):
     """ECCV16, trained from nothing; and its losses on both splits by epoch, (epochs, 2)."""
     network, loss = ECCV16(width=width, temperature=0.38), loss_by_rarity(training[1])
@@ -1098,6 +1107,7 @@ def closest(rgbs, network):
     return sorted(rgbs, key=lambda rgb: ab_error(rgb, network) / gray_error(rgb))[:3]
 
 
+# %%
 tiny.input_size = 48
 train_scenes, test_scenes = (
     [square(photo.load(), 192) for photo in cl.photos(split=split, kind="scene")]
@@ -1119,6 +1129,9 @@ show_pictures(
     columns=6,
     width=10,
 )
+
+# %% [markdown]
+# Go down the columns, from gray to the truth. In numbers, over all training and all test scenes:
 
 # %% tags=["nbval-ignore-output"]
 for kind, rgbs in {"learned": train_scenes, "new": test_scenes}.items():

@@ -602,6 +602,7 @@ input_of = check.network_input.choose(
 )
 
 
+# %%
 @torch.inference_mode()
 def colour_file(source, target, net, factor=1.0):
     """Colour a picture file into another; return the coloured picture."""
@@ -648,13 +649,14 @@ assert (results / "jetty.png").exists()
 # What little differs is the guide of section 4. And the time? A photograph of 1.5 megapixels, the best of
 # three runs each.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 from time import perf_counter
 
 large_photo = np.asarray(Image.fromarray(photo).resize((1536, 1024)))
 cl.save_image(folder / "large.png", large_photo)
 
 
+# %%
 def seconds(run):
     """The shortest of three runs."""
     times = []
@@ -671,6 +673,7 @@ def library_file():
     cl.save_image(results / "large.png", out)
 
 
+# %% tags=["nbval-ignore-output"]
 yours = seconds(lambda: colour_file(folder / "large.png", results / "large.png", net))
 print(f"your pipeline {yours:.2f} s, the library {seconds(library_file):.2f} s")
 (folder / "large.png").unlink()
@@ -835,6 +838,7 @@ def colour_error(rgb):
     return np.hypot(*np.moveaxis(out - true, -1, 0)).mean()
 
 
+# %%
 unseen = [
     square(p.load(), 192)
     for split in ("validation", "test")

@@ -637,7 +637,7 @@ assert errors(eye_after, eye["test"])[0] < 0.5 * errors(base, eye["test"])[0]
 
 # %% [markdown]
 # Unmistakable again, and this time with the trunk frozen, so only the head has learned. But read the
-# second line of the table: *one colour* for the whole eye does nearly as well. This domain is easy, and
+# second line of the table: *one colour* for the whole eye does about as well. This domain is easy, and
 # without that baseline we would have praised the network for it. Tissue is the better proof, since
 # there one colour would not do.
 #
@@ -769,8 +769,8 @@ show_pictures(
     ],
     [*stages, "truth"] * len(lasting),
     "A mountain path and boats on a shore as coloured before fine-tuning on tissue, after it with the "
-    "trunk frozen, with everything thawed, and with a slow trunk, and in truth. After fine-tuning "
-    "they have taken on the pale and brown colours of tissue.",
+    "trunk frozen, with everything thawed, and with a slow trunk, and in truth. Their colours move "
+    "away from those before, most with everything thawed.",
     columns=5,
     width=9,
 )
@@ -781,10 +781,10 @@ for arm in way:
     assert bootstrap(way[arm])[1] > 1
 
 # %% [markdown]
-# All of them now paint the world in the colours of a slide. It is called **catastrophic forgetting**.
-# What *further from the truth* says may surprise you: where a network was wrong before, brown and pale
-# can be nearer the truth than a bold guess that missed. So look at how far it *moved* as well, and at the
-# pictures. Three remedies: a frozen trunk, a low rate for it, or many of the *old* pictures mixed in. And
+# The answers to the old questions have moved, most where everything could learn at full speed. It is
+# called **catastrophic forgetting**. What *further from the truth* says may surprise you: where a network
+# was wrong before, brown and pale can be nearer the truth than a bold guess that missed. So look at how
+# far it *moved* as well, and at the pictures. Three remedies: a frozen trunk, a low rate for it, or many of the *old* pictures mixed in. And
 # if the old job does not matter, neither does forgetting. But measure it, before somebody else does.
 #
 # ## 9. How many pictures does it take?

@@ -307,7 +307,7 @@ export function createPainter(root, colourer, options = {}) {
   let answered = null; // what the picture shows: {hints, patch}
 
   // -- the elements
-  const base = make("canvas", { class: "hp-canvas", role: "img" });
+  const base = make("canvas", { class: "hp-canvas", role: "img", "aria-label": "The photograph, not opened yet" });
   const before = make("canvas", { class: "hp-canvas hp-before", "aria-hidden": "true" });
   const divider = make("div", { class: "hp-divider", hidden: true });
   const crosshair = make("div", { class: "hp-crosshair", hidden: true });
@@ -1005,7 +1005,8 @@ function kernelColourer(model) {
         open.delete(id);
         fail(new Error("No answer: the kernel is closed or busy. Run the notebook's cells again, then this works on."));
       };
-      open.set(id, { done, fail, timer: setTimeout(closed, PATIENCE) });
+      // A notebook that runs all its cells keeps the kernel busy for minutes: opening waits for it.
+      open.set(id, { done, fail, timer: kind === "open" ? null : setTimeout(closed, PATIENCE) });
       try {
         model.send({ id, kind, ...content });
       } catch {
