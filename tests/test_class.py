@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from lesson import defined_in
 
 from authoring import build, classroom, course, plain
-from authoring.course import ROOT, tagged
+from authoring.course import ROOT, tagged, tags
 from course_lib.lab import XYZ_FROM_RGB, rgb_to_lab
 from course_lib.models.eccv16 import ECCV16
 
@@ -58,7 +58,7 @@ each_hidden_test = pytest.mark.parametrize(
 @each_lesson
 def test_run_all_goes_on_past_an_exercise_that_is_not_solved(source):
     notebook, _ = classroom.make_assignment(source)
-    assert all("raises-exception" in course.tags(cell) for cell in graded(notebook))
+    assert all("raises-exception" in tags(cell) for cell in graded(notebook))
 
 
 @each_lesson

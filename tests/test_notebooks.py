@@ -228,6 +228,7 @@ def test_code_cells_are_short(name):
         if cell.cell_type == "code" and not set(cell.metadata.get("tags", [])) & {
             "exercise",
             "assertion",
+            "setup",
         }:
             lines = [line for line in cell.source.splitlines() if line.strip()]
             assert len(lines) <= 14, cell.source
