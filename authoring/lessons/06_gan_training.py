@@ -993,9 +993,9 @@ show(
 show_rows(
     {kind: coloured(network, held_out[:6]) for kind, (network, _) in broken.items()}
     | {"truth": truth[:6]},
-    "Six held-out objects after three games and in truth: as it should be; in one colour that has "
-    "nothing to do with the objects against a discriminator that is too strong; gray with the wrong "
-    "scale.",
+    "Six held-out objects after three games and in truth: as it should be; in stray colours and noise "
+    "that have nothing to do with the objects against a discriminator that is too strong; gray with "
+    "the wrong scale.",
 )
 
 # %% [markdown]
