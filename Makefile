@@ -94,8 +94,7 @@ $(VENV)/installed-browser: $(STAMP)
 
 .PHONY: test-browser
 test-browser: $(VENV)/installed-browser build/npm/installed site slides ## drive lessons, site, slides and hint painter with a real browser
-	$(BIN)/python -m pytest tests/test_lessons_browser.py tests/test_painter_browser.py \
-		tests/test_onnx.py
+	$(BIN)/python -m pytest tests/test_lessons_browser.py tests/test_painter_browser.py
 
 .PHONY: test-teaching
 test-teaching: $(STAMP) .venv-class/installed ## grade with nbgrader; install from the offline kit

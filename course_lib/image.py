@@ -224,10 +224,10 @@ def load_image(
         warnings.simplefilter("ignore")
         try:
             return _read(file, name, max_pixels)
-        except _DamagedError:
+        except _DamagedError as damaged:
             whole = _mended(file, name, max_pixels)
             if whole is None:
-                raise
+                raise ImageError(str(damaged)) from None
             return whole
 
 

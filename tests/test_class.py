@@ -132,7 +132,7 @@ def asked(arguments, options):
         if isinstance(value, list | tuple):
             return tuple(map(content, value))
         if isinstance(value, np.ndarray | torch.Tensor):
-            array = np.asarray(value)
+            array = np.asarray(value.detach() if isinstance(value, torch.Tensor) else value)
             return array.shape, array.dtype.str, array.tobytes()
         if isinstance(value, torch.nn.Module | torch.optim.Optimizer):
             return type(value)

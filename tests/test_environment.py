@@ -105,7 +105,7 @@ def test_an_old_python_is_named():
 
 def test_libraries_for_the_lab_alone_are_no_failure(monkeypatch):
     versions = {"jupyterlab": None, "ipywidgets": "7.7.1"}
-    monkeypatch.setattr(environment, "_version", lambda name: versions.get(name, "99"))
+    monkeypatch.setattr(environment, "_version", lambda name: versions.get(name, "9999"))
     found = {finding.name: finding for finding in environment._libraries()}
     assert found["jupyterlab"].status == found["ipywidgets"].status == "NOTE"
     assert found["jupyterlab"].message.startswith("not installed; to open the lessons")
@@ -182,7 +182,7 @@ def pip(monkeypatch):
         return subprocess.CompletedProcess(command, 0)
 
     def here(**versions):
-        monkeypatch.setattr(environment, "_version", lambda name: versions.get(name, "99"))
+        monkeypatch.setattr(environment, "_version", lambda name: versions.get(name, "9999"))
         return asked
 
     monkeypatch.setattr(environment.subprocess, "run", run)
@@ -200,7 +200,7 @@ def test_on_a_host_what_is_missing_is_installed_and_what_is_there_is_kept(pip):
     ((module, tool, verb, quiet, *wanted),) = asked
     assert (module, tool, verb, quiet) == ("-m", "pip", "install", "--quiet")
     assert [name for name in wanted if ">=" in name] == ["pooch>=1.8"]
-    assert {"torch==2.11.0+cu128", "numpy==2.1.3", "scikit-image==99"} < set(wanted)
+    assert {"torch==2.11.0+cu128", "numpy==2.1.3", "scikit-image==9999"} < set(wanted)
     assert not any("jupyterlab" in name or "pytest" in name for name in wanted)
 
 

@@ -346,9 +346,10 @@ def test_only_some_subfolders_count(photographs):
 
 
 def test_a_public_set_is_called_by_its_name(photographs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
-    archive = tmp_path / "photographs.zip"
+    (tmp_path / "cache").mkdir()
+    archive = tmp_path / "cache" / "photographs.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in photographs.iterdir():
             file.write(path, path.name)

@@ -495,7 +495,7 @@ def test_two_processes_play_as_one_with_the_joined_batch(tiny_codes, tmp_path, k
         command = [*starter, *map(str, arguments)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, result.stderr
-        files = ["checkpoint.pt", "finished", "history.csv"]
+        files = [".lock", "checkpoint.pt", "finished", "history.csv"]
         assert sorted(path.name for path in run.iterdir()) == files
         states[count] = torch.load(run / "checkpoint.pt", weights_only=True)
     assert len(states[2]["rows"]) == 6

@@ -62,7 +62,12 @@ def _train(tmp_path, codes, count, model, normalized):
     starter = [sys.executable] if count == 1 else [*TORCHRUN, str(count)]
     result = _run([*starter, script, tmp_path / "codes.npy", run, model, normalized])
     assert result.returncode == 0, result.stderr
-    names = ["checkpoint.pt", "history.csv", *(f"of-process-{i}.pt" for i in range(count))]
+    names = [
+        ".lock",
+        "checkpoint.pt",
+        "history.csv",
+        *(f"of-process-{i}.pt" for i in range(count)),
+    ]
     assert sorted(path.name for path in run.iterdir()) == names
     return torch.load(run / "checkpoint.pt", weights_only=True)
 

@@ -768,6 +768,10 @@ show_pictures(
     columns=3,
 )
 
+# %% [markdown]
+# From left to right and from top to bottom it gets hotter: first hard patches, then softer and softer
+# ones, at last one colour for all. A number for that is how far the colours of each picture spread.
+
 # %% tags=["nbval-ignore-output"]
 spread = [np.hypot(*cl.rgb_to_lab(rgb)[..., 1:].std(axis=(0, 1))) for rgb in results]
 for temperature, value in zip(temperatures, spread, strict=True):

@@ -150,6 +150,9 @@ show_pictures(
     width=6,
 )
 
+# %% [markdown]
+# Where the map is bright the hint has arrived; where it is black the network kept to its own guess.
+
 # %% tags=["nbval-ignore-output"]
 print(f"one hint moved {share_moved:.0%} of the picture by more than 20 Lab units")
 

@@ -540,11 +540,19 @@ def l1_step(generator, optimizer, L, ab):
     return loss.item() * 110
 
 
-def play(generator, batches, steps, rate, judge=None, judge_rate=1e-3, weight=10.0, keep=()):
-    """Train a generator: against a judge if there is one, else with L1 alone.
+# %%
+def step_of(generator, judge, own, its, L, ab, weight):
+    """One step: both turns, or L1 alone if there is no judge; returns the losses by name."""
+    if judge is None:
+        return {"l1": l1_step(generator, own, L, ab)}
+    judged = judge_turn(generator, judge, its, L, ab)
+    l1, game = maker_turn(generator, judge, own, L, ab, weight)
+    return {"judge": judged, "game": game, "l1": l1}
 
-    Returns the averaged generator, the losses of each step, and both players at some steps.
-    """
+
+# %%
+def play(generator, batches, steps, rate, judge=None, judge_rate=1e-3, weight=10.0, keep=()):
+    """Train; returns the averaged generator, each step's losses, and both players at some steps."""
     generator, judge = generator.requires_grad_(True).train(), judge and judge.train()
     average = WeightAverage(generator, 0.95)
     own, its = adam(generator, rate), judge and adam(judge, judge_rate)
@@ -552,19 +560,14 @@ def play(generator, batches, steps, rate, judge=None, judge_rate=1e-3, weight=10
     for step in tqdm(range(steps), leave=False):
         if step in keep:
             kept[step] = deepcopy(average.network), deepcopy(judge)
-        L, ab = batches(step)
-        if judge:
-            losses["judge"].append(judge_turn(generator, judge, its, L, ab))
-            l1, game = maker_turn(generator, judge, own, L, ab, weight)
-            losses["game"].append(game)
-        else:
-            l1 = l1_step(generator, own, L, ab)
-        losses["l1"].append(l1)
+        for name, loss in step_of(generator, judge, own, its, *batches(step), weight).items():
+            losses[name].append(loss)
         average.update_parameters(generator)
     kept[steps] = average.network, judge
     return average.network, losses, kept
 
 
+# %%
 def dealer(codes, size, seed=0, batch_size=8):
     """Batches of random squares of the pictures."""
     return LabBatches(codes, Settings(batch_size=batch_size, size=size, zoom=1.5, seed=seed))

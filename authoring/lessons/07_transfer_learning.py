@@ -159,6 +159,7 @@ def coloured(rgb, network):
     return cl.colorize(rgb, network, size=len(rgb) // 8 * 8)
 
 
+# %%
 there = enlarged(tissue, regions["test"])
 show_pictures(
     [cl.to_gray(there), coloured(there, base), there],
