@@ -1053,6 +1053,10 @@ show_pictures(
     columns=3,
 )
 
+# %% [markdown]
+# The blue of the sea runs down into the grass, until a hint of its own tells the grass what it is. In
+# numbers:
+
 # %% tags=["nbval-ignore-output"]
 below = np.s_[260:320, 300:460]
 b_below = [cl.rgb_to_lab(rgb)[..., 2][below].mean() for rgb in (*shores, dune)]
@@ -1323,6 +1327,9 @@ show_lines(
     "Two curves of PSNR over 0 to 10 hints for one photograph, that of hints at the largest error and "
     "the mean of five players who point at random.",
 )
+
+# %% [markdown]
+# Who points at the largest error needs fewer hints for the same PSNR. With ten of them:
 
 # %%
 show_pictures(

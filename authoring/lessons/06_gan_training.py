@@ -742,22 +742,16 @@ def scenes(split, size):
     return encode_lab(cl.rgb_to_lab(rgb)).transpose(0, 3, 1, 2)
 
 
-learn, choosing, tests = (
-    scenes("train", SEE * 3 // 2),
-    scenes("validation", SEE),
-    scenes("test", SEE),
-)
+# %%
+learn = scenes("train", SEE * 3 // 2)
+choosing, tests = scenes("validation", SEE), scenes("test", SEE)
 base = cl.siggraph17()
 print(
-    "scenes to learn from:",
-    len(learn),
-    "  to choose by:",
-    len(choosing),
-    "  for tests:",
-    len(tests),
+    f"scenes to learn from: {len(learn)}   to choose by: {len(choosing)}   for tests: {len(tests)}"
 )
 
 
+# %%
 def off(network, codes):
     """Mean ab error of each picture, Lab units."""
     _, made, true = predict(network, codes)
@@ -980,11 +974,10 @@ titles = {"judge": "discriminator's loss", "game": "generator's loss", "l1": "L1
 figure, axes = new_figure(1, 3, width=8, height=3)
 for axis, (column, title) in zip(axes[0], titles.items(), strict=True):
     for i, (name, (_, record)) in enumerate(broken.items()):
-        line = smooth(record[column])[:76]
-        axis.plot(line, label=name, color=COLORS[i], linestyle=LINES[i])
+        axis.plot(smooth(record[column])[:76], label=name, color=COLORS[i], linestyle=LINES[i])
     axis.set(title=title, xlabel="step", ylim=(0, None))
-handles = axes[0, 0].get_lines()
-figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+lines = axes[0, 0].get_lines()
+figure.legend(handles=lines, loc="outside lower center", ncols=3, frameon=False)
 show(
     figure,
     "Three panels of curves for three games: against a discriminator that is too strong its own loss "
@@ -1044,6 +1037,7 @@ def fresh():
     return Gan(deepcopy(after_l1), critic, training, held_out[:8], settings)
 
 
+# %%
 whole, first, second = fresh(), fresh(), fresh()
 fit(whole, 6, progress=False)
 fit(first, 3, run_dir=runs / "stopped", progress=False)

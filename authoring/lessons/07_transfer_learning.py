@@ -505,23 +505,36 @@ def validation_loss(ruler, network, codes):
         return ruler.losses(network, L, ab, 0)["loss"].item()
 
 
-def fine_tune(arm, seed=0, pictures=None, held_out=None, lam=0.5):
-    """Train one way; returns the weights that did best, and the validation losses."""
+# %%
+def parts_of(arm, seed, pictures, held_out, lam):
+    """A network, its optimizer, and the recipe that deals the batches and has the loss."""
     pictures = train if pictures is None else pictures
-    held_out = validation if held_out is None else held_out
     network, groups = prepared(arm, seed)
     size = min(12, len(pictures))
     settings = ClassificationSettings(STEPS, size, seed=seed, lam=lam, precision="float32")
     ruler = Classification(deepcopy(base), pictures, held_out, settings)
-    rates = [factor * RATE for _, factor in groups]
-    optimizer = torch.optim.AdamW([{"params": p} for p, _ in groups], betas=(0.9, 0.99))
+    groups = [{"params": parameters, "factor": factor} for parameters, factor in groups]
+    return network, torch.optim.AdamW(groups, betas=(0.9, 0.99)), ruler
+
+
+# %%
+def descend(network, optimizer, ruler, step):
+    """One step of AdamW, each group at its own rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = cosine_rate(step, STEPS, group["factor"] * RATE, warmup=3)
+    ruler.losses(network, *ruler.batches(step), step)["loss"].backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+# %%
+def fine_tune(arm, seed=0, pictures=None, held_out=None, lam=0.5):
+    """Train one way; returns the weights that did best, and the validation losses."""
+    held_out = validation if held_out is None else held_out
+    network, optimizer, ruler = parts_of(arm, seed, pictures, held_out, lam)
     losses, kept = [validation_loss(ruler, network, held_out)], deepcopy(network)
     for step in tqdm(range(STEPS), desc=f"{arm}, seed {seed}", leave=False):
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = cosine_rate(step, STEPS, rate, warmup=3)
-        ruler.losses(network, *ruler.batches(step), step)["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        descend(network, optimizer, ruler, step)
         if (step + 1) % EVERY == 0:
             losses.append(validation_loss(ruler, network, held_out))
             best, stop = rule(losses, patience=3)
@@ -664,8 +677,7 @@ figure, axes = new_figure(width=6.5, height=3.6)
 for number, arm in enumerate(ARMS):
     style = {"color": COLORS[number], "linestyle": LINES[number]}
     for seed in range(3):
-        line = runs[arm, seed][1]
-        label = arm if seed == 0 else None
+        line, label = runs[arm, seed][1], None if seed else arm
         axes[0, 0].plot(np.arange(len(line)) * EVERY, line, **style, lw=1.5, label=label)
 axes[0, 0].set(xlabel="step", ylabel="validation loss in nats per pixel")
 axes[0, 0].legend(frameon=False)
@@ -763,11 +775,7 @@ for arm in ("frozen", "thawed", "gentle"):
 lasting = [cl.load_photo(f"scenes/{name}") for name in ("mountain-trail", "rowing-boats")]
 stages = {"before": base} | {arm: runs[arm, 0][0] for arm in ("frozen", "thawed", "gentle")}
 show_pictures(
-    [
-        picture
-        for scene in lasting
-        for picture in [*(cl.colorize(scene, network) for network in stages.values()), scene]
-    ],
+    [p for scene in lasting for p in [*(cl.colorize(scene, n) for n in stages.values()), scene]],
     [*stages, "truth"] * len(lasting),
     "A mountain path and boats on a shore as coloured before fine-tuning on tissue, after it with the "
     "trunk frozen, with everything thawed, and with a slow trunk, and in truth. Their colours move "
@@ -1026,6 +1034,8 @@ doubts = (
     f"network of {base.width:g} of the published width, {STEPS} steps. The rate was the same for all "
     "arms, and another may suit one of them better."
 )
+
+# %%
 protocol = {
     "Data": f"{len(train)} training, {len(validation)} validation, {len(test)} test tiles of one "
     f"picture, from regions at least 16 pixels apart, seen at {SIZE} px",
@@ -1045,6 +1055,8 @@ table = [["network", "error", "less before", "seeds"], ["before", f"{before.mean
 for arm, of_seeds in by_arm.items():
     less = interval_text(bootstrap(of_seeds.mean(axis=0) - before), 1)
     table.append([arm, f"{of_seeds.mean():.1f}", less, len(of_seeds)])
+
+# %%
 page = write_report(
     out / "report.html",
     title="Fine-tuning a colorizer on tissue",
