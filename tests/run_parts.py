@@ -5,7 +5,8 @@
 Style and unit tests come first: while one of them fails, the slow parts are not run. Those go two
 at a time, with a thread each: lessons take most of the time, and two of them are done sooner that
 way than one after the other with two threads. Each one's output is shown when it has ended, so
-that they do not mix. A part that cannot be run on this machine is skipped, and the table says why.
+that they do not mix. A part that cannot be run on this machine is skipped, and the table says why;
+so are those that the environment variable COURSE_LEAVE_OUT names.
 The exit status is 1 if a part failed.
 """
 
@@ -32,6 +33,8 @@ NEEDS = {
 
 def lack(part: str) -> str:
     """Why a part cannot be run on this machine; empty if it can."""
+    if part in os.environ.get("COURSE_LEAVE_OUT", "").split():
+        return "left out by COURSE_LEAVE_OUT"
     reasons = [why for names, why in NEEDS.get(part, ()) if not any(map(shutil.which, names))]
     return "; ".join(reasons)
 

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).with_name("run_parts.py")
 TOOLS = ("chromium", "npm")
 
 
-def run(tmp_path, *failing, tools=TOOLS):
+def run(tmp_path, *failing, tools=TOOLS, leave_out=""):
     for tool in tools:
         (tmp_path / tool).touch(mode=0o755)
         (tmp_path / f"{tool}.exe").touch()  # what Windows looks for
@@ -26,7 +26,7 @@ def run(tmp_path, *failing, tools=TOOLS):
         encoding="utf-8",
     )
     command = [sys.executable, SCRIPT, sys.executable, make]
-    environment = {**os.environ, "PATH": str(tmp_path)}
+    environment = {**os.environ, "PATH": str(tmp_path), "COURSE_LEAVE_OUT": leave_out}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -68,3 +68,9 @@ def test_what_this_machine_cannot_run_is_skipped_and_the_table_says_why(tmp_path
     assert (done.returncode, done.stderr) == (0, "")
     assert table(done)["test-browser"].startswith(f"skipped: no {missing} here")
     assert "output of test-browser" not in done.stdout
+
+
+def test_a_part_may_be_left_out(tmp_path):
+    done = run(tmp_path, leave_out="test-browser")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert table(done)["test-browser"] == "skipped: left out by COURSE_LEAVE_OUT"
