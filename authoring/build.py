@@ -49,7 +49,7 @@ SOLVED = course.BUILD / "solved"
 PATIENCE = {"timeout": 1800, "startup_timeout": 600, "iopub_timeout": 600}
 
 #: What a lesson's run is told by the build and the tests: to hold the prose to what it claims, to
-#: record nothing about a learner, and to draw no progress bars, which would be stored.
+#: record nothing about a learner, and to draw no progress bars in texts, which would be stored.
 STRICT = {"COURSE_STRICT": "1", "COURSE_PROGRESS": "", "TQDM_DISABLE": "1"}
 
 COLAB = "https://colab.research.google.com"
@@ -86,6 +86,9 @@ from course_lib.checks.prose import as_written
 
 with as_written():
 """
+
+#: What tqdm puts in the place of a bar where there are no widgets.
+BAR = re.compile(r"\d+%\|.*\| \d+/\d+ \[")
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.M | re.S)
 
@@ -360,10 +363,21 @@ def execute(notebook: NotebookNode, folder: Path = course.NOTEBOOKS) -> None:
     client.execute(env={**os.environ, **STRICT})
     # execution notes the Python version and widgets' state, which differ between machines
     notebook.metadata = nbformat.from_dict(metadata)
-    # a widget without its kernel shows an error; what stands in for it stays
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        if cell.cell_type == "code":
+            cell.outputs = without_widgets(cell.outputs)
+
+
+def without_widgets(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """A cell's outputs as they are stored: without what only a running kernel can show.
+
+    A widget without its kernel shows an error; what stands in for it stays. Of a progress bar
+    that is a bar that never moved, so nothing stays: tqdm's bars in notebooks do not heed
+    TQDM_DISABLE.
+    """
+    for output in outputs:
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    return [one for one in outputs if not BAR.search(one.get("data", {}).get("text/plain", ""))]
 
 
 def content(notebook: NotebookNode) -> list[tuple]:

@@ -235,6 +235,14 @@ def test_code_cells_are_short(name):
 
 
 @each_lesson
+def test_no_progress_bar_is_stored(name):
+    for cell in read(name).cells:
+        for output in cell.get("outputs", []):
+            shown = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+            assert "it/s]" not in shown and "?it" not in shown, cell.source
+
+
+@each_lesson
 def test_internal_links_lead_somewhere(name):
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", prose(read(name))):
         assert (NOTEBOOKS / target).exists(), target
