@@ -11,19 +11,16 @@ import io
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from browsing import ARGUMENTS, CHROMIUM, TOKEN, audit, jupyterlab
 from PIL import Image
 
 import course_lib as cl
@@ -35,11 +32,6 @@ from course_lib.lab import in_gamut, rgb_to_lab
 
 ROOT = Path(__file__).resolve().parent.parent
 NPM = ROOT / "build" / "npm" / "node_modules"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'"
@@ -116,21 +108,6 @@ def drag(page, marker, right):
     for step in range(1, 9):
         page.mouse.move(x + right * step / 8, y)
     page.mouse.up()
-
-
-def audit(page):
-    """What axe-core finds that is serious or worse, within the painter and its page."""
-    script = NPM / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        pytest.skip("axe-core is not in build/npm: npm install --prefix build/npm axe-core")
-    page.evaluate(script.read_text(encoding="utf-8"))
-    root = "document.querySelector('main.try') ? document : '.hint-painter'"
-    found = page.evaluate(f"axe.run({root}).then(r => r.violations)")
-    return [
-        (rule["id"], [node["html"][:120] for node in rule["nodes"]])
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-    ]
 
 
 # -- the front end's sums are the library's
@@ -641,7 +618,6 @@ def note(change):
 painter.observe(note, "hints")
 painter
 """
-TOKEN = "paint"
 FIRST = (100, 150, (40, 60, 200))
 
 
@@ -654,48 +630,6 @@ def notebook_of(cells):
         },
         cells=[nbformat.v4.new_code_cell(source.strip()) for source in cells],
     )
-
-
-@contextmanager
-def jupyterlab(folder, notebook):
-    """Start JupyterLab in a folder with a notebook, paint.ipynb; gives its address."""
-    nbformat.write(notebook, folder / "paint.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = {f"JUPYTER_{kind}_DIR": str(folder / "own") for kind in ("CONFIG", "DATA", "RUNTIME")}
-    own |= {"IPYTHONDIR": str(folder / "own"), "PYTHONPATH": str(ROOT), "COURSE_OFFLINE": "1"}
-    options = [
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        f"--ServerApp.root_dir={folder}",
-        f"--IdentityProvider.token={TOKEN}",
-        "--LabApp.extension_manager=readonly",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options],
-        env={**os.environ, **own},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-
-    def up():
-        assert server.poll() is None, "JupyterLab ended"
-        try:
-            return urllib.request.urlopen(f"{address}/api", timeout=5).status == 200
-        except OSError:
-            return False
-
-    try:
-        wait_until(up, 90)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def run_notebook(page, address):
@@ -715,7 +649,8 @@ def lab(tmp_path_factory):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed: pip install '.[lab]'")
     folder = tmp_path_factory.mktemp("lab")
-    with jupyterlab(folder, notebook_of([PAINT, f"painter.hints = [{FIRST}]"])) as address:
+    nbformat.write(notebook_of([PAINT, f"painter.hints = [{FIRST}]"]), folder / "paint.ipynb")
+    with jupyterlab(folder) as address:
         yield address, folder
 
 
@@ -802,12 +737,12 @@ def test_jupyterlab_is_accessible_in_both_themes(notebook):
     page, _ = notebook
     click_photo(page, 0.3, 0.3)
     suggestions(page)
-    assert audit(page) == []
+    assert audit(page, ".hint-painter") == []
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
     page.evaluate("document.body.style.setProperty('--jp-layout-color1', '#111111')")
     if os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "lab-dark.png")
-    assert audit(page) == []
+    assert audit(page, ".hint-painter") == []
     page.evaluate("document.body.dataset.jpThemeLight = 'true'")
     page.evaluate("document.body.style.removeProperty('--jp-layout-color1')")
     page.keyboard.press("Escape")
@@ -852,7 +787,8 @@ def lesson(browser, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lesson")
     notebook = build.make_notebook(course.LESSONS / "04_siggraph17.py")
     notebook.cells.append(nbformat.v4.new_code_cell(NOTE.strip()))
-    with jupyterlab(folder, notebook) as address:
+    nbformat.write(notebook, folder / "paint.ipynb")
+    with jupyterlab(folder) as address:
         context = browser.new_context(
             viewport={"width": 1400, "height": 1300}, accept_downloads=True, color_scheme="light"
         )
@@ -988,12 +924,7 @@ def test_the_notebook_and_the_page_make_the_same_picture(lesson, open_page, tmp_
 
 def test_lesson_04s_painters_are_accessible(lesson):
     page, _ = lesson
-    script = NPM / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        pytest.skip("axe-core is not in build/npm: npm install --prefix build/npm axe-core")
-    page.evaluate(script.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run('.hint-painter').then(r => r.violations)")
-    assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []
+    assert audit(page, ".hint-painter") == []
 
 
 # -- the page as a part of the site
