@@ -222,24 +222,36 @@ results: $(STAMP) ## measure the shipped weights; write the READMEs' figures and
 	$(BIN)/python -m authoring.model_cards
 
 # Folders of the public sets; those that are not named are fetched, into the user's cache folder.
-# The arrays are those that the networks were trained on: the baselines learn from them, and copies
-# of their pictures are not measured. Faces are left out, since the same few people are in all parts.
-TINY_IMAGENET ?= tiny-imagenet
+# The arrays are those that the networks were trained on: the baselines learn from them. Faces are
+# left out, since the same few people are in all parts.
+MINIPLACES ?= miniplaces
+MINI_IMAGENET ?= mini-imagenet
+FLICKR8K ?= flickr8k
+IMAGENETTE ?= imagenette-224
 CALTECH ?= caltech-101
 PACS ?= pacs
+INTEL_SCENES ?= intel-scenes
+TINY_IMAGENET ?= tiny-imagenet
+ARRAYS ?= runs/arrays
 COUNT ?= 200
 NO_FACES := --without Faces Faces_easy person
-HELD_OUT := $(BIN)/python -m course_lib.evaluation --part test --json data/weights/held-out.json
+held-out = $(BIN)/python -m course_lib.evaluation --part test --json data/weights/held-out.json \
+	--count $(COUNT) --name '$1' --folder $2 --train $(ARRAYS)/$3-train.npy --size $4 $5
+
+.PHONY: arrays
+arrays: $(STAMP) ## fetch and prepare the public sets that the networks learn from, 10 GB: [ARRAYS=folder]
+	$(BIN)/python -m course_lib.training arrays --output $(ARRAYS)
 
 .PHONY: results-held-out
-results-held-out: $(STAMP) ## the same on held-out public pictures: TRAIN=a.npy TRAIN_LARGE=b.npy [PACS=folder]
+results-held-out: $(STAMP) ## measure the shipped weights on held-out public pictures, after `make arrays`
 	rm -f data/weights/held-out.json
-	$(HELD_OUT) --count $(COUNT) --name 'Tiny ImageNet' --folder $(TINY_IMAGENET) --only val \
-		--size 64 $(if $(TRAIN),--train $(TRAIN))
-	$(HELD_OUT) --count $(COUNT) --name 'Caltech-101' --folder $(CALTECH) $(NO_FACES) \
-		$(if $(TRAIN_LARGE),--train $(TRAIN_LARGE))
-	$(if $(PACS),$(HELD_OUT) --count $(COUNT) --name 'PACS' --folder $(PACS) --only photo \
-		$(NO_FACES) $(if $(TRAIN_LARGE),--train $(TRAIN_LARGE)),@echo 'PACS is left out: no folder')
+	$(call held-out,MiniPlaces,$(MINIPLACES),miniplaces,128)
+	$(call held-out,Flickr8k,$(FLICKR8K),flickr8k,256)
+	$(call held-out,Imagenette,$(IMAGENETTE),imagenette-224,256)
+	$(call held-out,Caltech-101,$(CALTECH),caltech-101,256,$(NO_FACES))
+	$(call held-out,PACS,$(PACS),pacs,256,--only photo $(NO_FACES))
+	$(call held-out,mini-ImageNet,$(MINI_IMAGENET),mini-imagenet,84)
+	$(call held-out,Tiny ImageNet,$(TINY_IMAGENET),tiny-imagenet,64,--only val)
 	$(BIN)/python -m authoring.model_cards
 
 .PHONY: contact-sheet
@@ -247,7 +259,7 @@ contact-sheet: $(STAMP) ## 24 held-out public pictures coloured, in out/held-out
 	mkdir -p out
 	$(BIN)/python -m course_lib.evaluation --part test --count 24 --sheet 24 --picture out/held-out.jpg \
 		--name 'contact sheet' --folder $(CALTECH) $(PACS) --only 101_ObjectCategories photo \
-		$(NO_FACES) $(if $(TRAIN_LARGE),--train $(TRAIN_LARGE))
+		$(NO_FACES)
 
 .PHONY: photos
 photos: $(STAMP) ## rebuild data/photos from the Debian packages

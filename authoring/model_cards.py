@@ -53,7 +53,9 @@ PANELS: dict[str, dict[str, str]] = {
 }
 
 #: What ``choose`` and ``compare`` measure, and what to call it.
-MEASURES = {key: heading for key, (heading, _) in COLUMNS.items() if key != "ssim"}
+MEASURES = {
+    key: heading for key, (heading, _) in COLUMNS.items() if key not in ("ssim", "auc_pooled")
+}
 
 
 def header(model: str) -> dict[str, str]:
@@ -94,6 +96,8 @@ def held_out(sets: dict[str, dict]) -> str:
         f"{figures['size']} pixels. The mean colour and the nearest picture are those of "
         f"{figures['training_pictures']:,} training pictures.\n\n"
         + format_table(figures["methods"])
+        + "\n\nAbove the gray picture, pairwise over the pictures:\n\n"
+        + format_table(figures["above gray"])
         for name, figures in sets.items()
     )
 

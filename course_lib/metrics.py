@@ -75,6 +75,23 @@ def _check_pair(one: np.ndarray, other: np.ndarray) -> None:
         raise ValueError("expected uint8 pictures; colourings come from colorize() like that")
 
 
+def bins_of(true: np.ndarray) -> np.ndarray:
+    """The bin that is nearest to each pixel's colour.
+
+    Parameters
+    ----------
+    true : numpy.ndarray
+        (N, 2, H, W) ab.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, H, W) int64, 0..312.
+    """
+    nearest = nearest_bins(torch.from_numpy(np.ascontiguousarray(true)).float(), k=1)[0]
+    return nearest[:, 0].numpy()
+
+
 def rarity_of(true: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """What each pixel counts for in a class-balanced figure.
 
@@ -90,8 +107,7 @@ def rarity_of(true: np.ndarray, weights: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (N, H, W) float64: the weight of the bin that is nearest to the pixel's true colour.
     """
-    nearest = nearest_bins(torch.from_numpy(np.ascontiguousarray(true)).float(), k=1)[0]
-    return np.asarray(weights, dtype=np.float64)[nearest[:, 0].numpy()]
+    return np.asarray(weights, dtype=np.float64)[bins_of(true)]
 
 
 def ab_error_curve(

@@ -31,11 +31,11 @@ from course_lib.evaluation.__main__ import main
 from course_lib.evaluation.baselines import training_codes
 from course_lib.evaluation.contact_sheet import from_best_to_worst
 from course_lib.evaluation.results import format_results
-from course_lib.evaluation.summary import summarize_hues
+from course_lib.evaluation.summary import summarize_gain, summarize_hues
 from course_lib.files import file_hash
 from course_lib.image import load_image
 from course_lib.lab import rgb_to_lab, to_gray
-from course_lib.metrics import HUES, ab_error_curve, auc, hue_counts, rarity_of
+from course_lib.metrics import HUES, ab_error_curve, auc, bins_of, hue_counts, rarity_of
 from course_lib.models import SIGGRAPH17, shipped_weights
 
 
@@ -75,6 +75,23 @@ def test_one_picture_of_a_rare_colour_does_not_decide(pictures):
     assert in_one_sum == pytest.approx(found[3], abs=1) and found.mean() > in_one_sum + 10
 
 
+def test_pooled_figures_are_those_of_all_pixels_in_one_sum(pictures):
+    methods = {"gray": lambda gray: gray, "upside down": lambda gray: gray[::-1]}
+    found = measure_all(pictures, methods)
+    true = np.stack([np.moveaxis(rgb_to_lab(x)[..., 1:], -1, 0) for x in pictures])
+    counts = np.bincount(bins_of(true).ravel(), minlength=313)
+    weights = 1 / np.maximum(counts, 1)
+    for name, method in methods.items():
+        out = [np.moveaxis(rgb_to_lab(method(to_gray(x)))[..., 1:], -1, 0) for x in pictures]
+        curve = ab_error_curve(np.stack(out), true, rarity_of(true, weights))
+        assert found[name]["pool"].sum() == pytest.approx(1)
+        assert summarize(found[name])["auc_pooled"][0] == pytest.approx(auc(curve))
+    gain = summarize_gain(found["upside down"], found["gray"])
+    for key, (middle, low, high) in gain.items():
+        means = [summarize(found[name])[key][0] for name in methods]
+        assert middle == pytest.approx(means[1] - means[0], abs=1e-9) and low <= middle <= high
+
+
 def test_methods_are_measured_together_as_alone(pictures):
     methods = {"gray": lambda gray: gray, "dark": lambda gray: gray // 2}
     together = measure_all(pictures, methods)
@@ -92,9 +109,8 @@ def test_methods_see_gray_pictures_only(pictures):
 def test_the_interval_holds_the_mean_and_narrows_with_more_pictures():
     def figures(count):
         x = np.random.RandomState(0).rand(count)
-        return dict.fromkeys(("psnr", "ssim", "auc_raw", "auc_balanced", "chroma"), x) | {
-            "true_chroma": np.ones(count)
-        }
+        names = ("psnr", "ssim", "auc_raw", "auc_balanced", "auc_pooled", "chroma")
+        return dict.fromkeys(names, x) | dict.fromkeys(("true_chroma", "pool"), np.ones(count))
 
     few, many = summarize(figures(10)), summarize(figures(1000))
     for name in ("psnr", "colourfulness"):

@@ -41,6 +41,7 @@ def figures():
         "training_pictures": 12_345,
         "weights": {model: one.sha256 for model, one in model_cards.COURSE.items()},
         "methods": {method: dict.fromkeys(names, (20, 10, 30)) for method in methods},
+        "above gray": {model: {"psnr": (1.5, -0.5, 2.5)} for model in model_cards.COURSE},
         "hues": {model: {"green": hue} for model in model_cards.COURSE},
         "hints": {"0": (21, 19, 23), "10": (25, 24, 26)},
         "suggestions": {"answer": (14, 13, 15), "head less prior": (-1.25, -2, -0.5)},
@@ -52,6 +53,7 @@ def test_public_sets_have_their_tables(figures):
     sections = model_cards.held_out(sets)
     assert sections.count("#### ") == 2 and "7 pictures at 64 x 64 pixels" in sections
     assert "12,345 training pictures" in sections
+    assert "| method | PSNR, dB |\n|---|---|\n| eccv16 | 1.50 (-0.50 to 2.50) |" in sections
     assert "| gray | 20.00 (10.00 to 30.00) | 20.000 (10.000 to 30.000)" in sections
     assert model_cards.hints(sets).splitlines() == [
         "| hints | this | that |",

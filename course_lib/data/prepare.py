@@ -18,7 +18,9 @@ from course_lib.image import ImageError, load_image
 #: A picture whose mean chroma is lower teaches a network only that things are gray.
 GRAY_CHROMA = 3.0
 #: Pictures that are decoded, compared and written at a time.
-_TOGETHER = 256
+_TOGETHER = 1024
+#: Names of folders that say nothing about what is on a picture.
+_NO_KINDS = {"", "train", "val", "test"}
 #: Bytes that an .npy file begins with.
 _HEADER = 128
 
@@ -26,6 +28,29 @@ _HEADER = 128
 def labels_of(array: str | os.PathLike) -> Path:
     """Where the labels of an array's pictures lie, if it has some: beside it."""
     return Path(array).with_suffix(".labels.npy")
+
+
+def kinds_of(paths: Sequence[str | os.PathLike]) -> list[int]:
+    """What is on pictures, where a set keeps every kind in a folder of its own.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Picture files.
+
+    Returns
+    -------
+    list of int
+        The number of each picture's folder among all their folders, in alphabetical order. Folders
+        called "images" are passed over, as in "fox/images/1.jpg"; a part of a set ("train", "val",
+        "test") is no kind: -1.
+    """
+    folders = []
+    for path in paths:
+        parents = [parent.name for parent in Path(path).parents if parent.name != "images"]
+        folders.append(parents[0] if parents else "")
+    kinds = sorted({*folders} - _NO_KINDS)
+    return [-1 if folder in _NO_KINDS else kinds.index(folder) for folder in folders]
 
 
 def build_array(
@@ -56,8 +81,8 @@ def build_array(
         theirs are left out, and near copies of pictures that were taken already; see
         `copies.near_copies`. An empty sequence looks for the latter alone; None for neither.
     labels : sequence of int, optional
-        The kind of each picture, from 0. Those of the pictures that are kept are written into the
-        file that `labels_of` names, (N,) int64.
+        The kind of each picture, from 0, or -1 where it is unknown. Those of the pictures that
+        are kept are written into the file that `labels_of` names, (N,) int64.
     progress : bool
         Show a progress bar.
 

@@ -10,10 +10,10 @@ from course_lib.lab import rgb_to_lab, to_gray
 from course_lib.metrics import (
     ab_error_curve,
     auc,
+    bins_of,
     hue_counts,
     mean_chroma,
     psnr,
-    rarity_of,
     ssim,
 )
 
@@ -35,8 +35,10 @@ def measure(pictures: Sequence[np.ndarray], method: Method) -> dict[str, np.ndar
     -------
     dict
         "psnr" in dB, "ssim", "auc_raw" and "auc_balanced" in percent, "chroma" and "true_chroma"
-        in Lab units: arrays (len(pictures),). "hues" as `hue_counts` returns them:
-        (len(pictures), 5, 3).
+        in Lab units: arrays (len(pictures),). "auc_pooled" in percent and "pool", what the
+        picture counts for in it: each colour counts alike that occurs in any of the pictures,
+        however rare; the figure of all together is the mean weighted with "pool". "hues" as
+        `hue_counts` returns them: (len(pictures), 5, 3).
     """
     return measure_all(pictures, {"": method})[""]
 
@@ -57,13 +59,16 @@ def measure_all(
         Method's name to what `measure` returns.
     """
     weights = rebalancing_weights(ab_prior(), lam=0)
+    bins = [bins_of(_ab(truth)).astype(np.int16) for truth in pictures]
+    counts = sum(np.bincount(one.ravel(), minlength=len(weights)) for one in bins)
+    pooled = 1 / np.maximum(counts, 1) / (counts > 0).sum()
     rows: dict[str, list[dict]] = {name: [] for name in methods}
-    for truth in pictures:
+    for truth, nearest in zip(pictures, bins, strict=True):
         # what follows from the truth alone is worked out once for all methods: it costs most
         gray, true = to_gray(truth), _ab(truth)
-        rarity = rarity_of(true, weights)
+        rarities = {"auc_balanced": weights[nearest], "auc_pooled": pooled[nearest]}
         for name, method in methods.items():
-            rows[name].append(_figures(method(gray), truth, true, rarity))
+            rows[name].append(_figures(method(gray), truth, true, rarities))
     return {
         name: {key: np.array([row[key] for row in found]) for key in found[0]}
         for name, found in rows.items()
@@ -75,13 +80,18 @@ def _ab(rgb: np.ndarray) -> np.ndarray:
     return np.moveaxis(rgb_to_lab(rgb)[..., 1:], -1, 0)[None]
 
 
-def _figures(out: np.ndarray, truth: np.ndarray, true: np.ndarray, rarity: np.ndarray) -> dict:
+def _figures(
+    out: np.ndarray, truth: np.ndarray, true: np.ndarray, rarities: dict[str, np.ndarray]
+) -> dict:
     predicted = _ab(out)
     return {
         "psnr": psnr(out, truth),
         "ssim": ssim(out, truth),
         "auc_raw": auc(ab_error_curve(predicted, true)),
-        "auc_balanced": auc(ab_error_curve(predicted, true, rarity)),
+        **{
+            name: auc(ab_error_curve(predicted, true, rarity)) for name, rarity in rarities.items()
+        },
+        "pool": float(rarities["auc_pooled"].sum()),
         "chroma": mean_chroma(predicted),
         "true_chroma": mean_chroma(true),
         "hues": hue_counts(predicted[0], true[0]),

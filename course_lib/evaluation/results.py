@@ -16,6 +16,7 @@ from course_lib.evaluation.summary import (
     format_table,
     markdown_table,
     summarize,
+    summarize_gain,
     summarize_hues,
 )
 from course_lib.inference import colorize
@@ -40,7 +41,8 @@ def evaluate(
     Returns
     -------
     results : dict
-        "methods" as `summarize`, "hues" as `summarize_hues` has them, by name. "hints": their
+        "methods" as `summarize`, "above gray" as `summarize_gain`, "hues" as `summarize_hues` has
+        them, by name. "hints": their
         number, as text, to PSNR in dB with so many true ones. "suggestions": the names of
         `suggestion_errors`, and "class head less prior", to Lab units; below zero the class
         head's five are nearer. Both are means with 95 % bootstrap intervals.
@@ -61,6 +63,7 @@ def evaluate(
     )
     results = {
         "methods": {name: summarize(figure) for name, figure in figures.items()},
+        "above gray": {name: summarize_gain(figures[name], figures["gray"]) for name in nets},
         "hues": {name: summarize_hues(figures[name]) for name in nets},
         "hints": {
             str(n): bootstrap(psnr) for n, psnr in zip(PUBLISHED_PSNR, curves.T, strict=True)

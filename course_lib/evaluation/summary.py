@@ -17,6 +17,7 @@ COLUMNS = {
     "ssim": ("SSIM", 3),
     "auc_raw": ("AuC raw, %", 1),
     "auc_balanced": ("AuC balanced, %", 1),
+    "auc_pooled": ("AuC pooled, %", 1),
     "colourfulness": ("colourfulness", 2),
 }
 
@@ -78,11 +79,41 @@ def summarize(figures: dict[str, np.ndarray]) -> dict[str, Interval]:
     Returns
     -------
     dict
-        "psnr", "ssim", "auc_raw", "auc_balanced", "colourfulness" (ratio of the summed chromas):
-        mean and the interval's two ends.
+        "psnr", "ssim", "auc_raw", "auc_balanced", "auc_pooled", "colourfulness" (ratio of the
+        summed chromas): mean and the interval's two ends.
     """
-    means = {name: bootstrap(figures[name]) for name in COLUMNS if name in figures}
+    means = {name: _mean(figures, figures[name], name) for name in COLUMNS if name in figures}
     return means | {"colourfulness": bootstrap(figures["chroma"], over=figures["true_chroma"])}
+
+
+def summarize_gain(
+    figures: dict[str, np.ndarray], baseline: dict[str, np.ndarray]
+) -> dict[str, Interval]:
+    """How much better one method is than another, picture by picture.
+
+    Parameters
+    ----------
+    figures, baseline : dict
+        From `measure`, of the same pictures.
+
+    Returns
+    -------
+    dict
+        "psnr", "ssim", "auc_raw", "auc_balanced", "auc_pooled": the mean difference and the two
+        ends of its 95 % bootstrap interval.
+    """
+    return {
+        name: _mean(figures, figures[name] - baseline[name], name)
+        for name in COLUMNS
+        if name in figures
+    }
+
+
+def _mean(figures: dict[str, np.ndarray], values: np.ndarray, name: str) -> Interval:
+    """Mean of values that belong to a figure; of a pooled one weighted by what pictures count."""
+    if name == "auc_pooled":
+        return bootstrap(values * figures["pool"], over=figures["pool"])
+    return bootstrap(values)
 
 
 def summarize_hues(figures: dict[str, np.ndarray]) -> dict[str, dict]:
@@ -156,14 +187,16 @@ def format_table(results: dict[str, dict[str, Interval]]) -> str:
     Parameters
     ----------
     results : dict
-        Method's name to what `summarize` returns.
+        Method's name to what `summarize` or `summarize_gain` returns.
 
     Returns
     -------
     str
     """
-    rows = [["method", *(heading for heading, _ in COLUMNS.values())]]
+    measured = {name for result in results.values() for name in result}
+    columns = {key: column for key, column in COLUMNS.items() if key in measured}
+    rows = [["method", *(heading for heading, _ in columns.values())]]
     for name, result in results.items():
-        cells = [interval_text(result[key], digits) for key, (_, digits) in COLUMNS.items()]
+        cells = [interval_text(result[key], digits) for key, (_, digits) in columns.items()]
         rows.append([name, *cells])
     return markdown_table(rows)

@@ -1,6 +1,7 @@
 """The course's trainings as commands.
 
 python -m course_lib.training prepare FOLDER --size 64 --output train.npy
+python -m course_lib.training arrays --output runs/arrays --folder pacs ~/pictures/PACS
 python -m course_lib.training prior --train train.npy --output ab-prior.csv
 python -m course_lib.training eccv16 --train train.npy --validation val.npy --run runs/eccv16
 python -m course_lib.training l1 --train train.npy --validation val.npy --run runs/l1
@@ -28,8 +29,9 @@ import torch
 from course_lib import parallel
 from course_lib.bins import EncodingTable, ab_bins
 from course_lib.console import accept_any_letter
-from course_lib.data.prepare import GRAY_CHROMA, build_array
+from course_lib.data.prepare import GRAY_CHROMA, build_array, kinds_of
 from course_lib.data.prior import save_prior, training_prior
+from course_lib.data.public import DatasetError
 from course_lib.data.split import PARTS, only_part
 from course_lib.image import ImageError, list_images, save_image
 from course_lib.models.weights import WeightsError
@@ -37,7 +39,10 @@ from course_lib.training import runs
 from course_lib.training.choices import compare, sweep_run
 from course_lib.training.loop import History
 from course_lib.training.runs import CONFIGS, RECIPES, load_array, load_arrays, read_config
+from course_lib.training.sets import TRAINING_SETS, build_arrays
 
+#: Errors whose message says what is wrong and what to do.
+REFUSALS = (ImageError, DatasetError, WeightsError, ValueError, OSError, FloatingPointError)
 #: Validation pictures measured during training.
 MEASURED = 500
 
@@ -47,8 +52,7 @@ def _prepare(options: argparse.Namespace) -> None:
     if options.part:
         paths = only_part(paths, options.part)
     unlike = [load_array(path) for path in options.unlike] if options.unlike is not None else None
-    kinds = sorted({path.parent.name for path in paths})
-    labels = [kinds.index(path.parent.name) for path in paths] if options.labels else None
+    labels = kinds_of(paths) if options.labels else None
     counts = build_array(
         paths,
         options.output,
@@ -58,6 +62,13 @@ def _prepare(options: argparse.Namespace) -> None:
         labels=labels,
     )
     print(f"{options.output}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
+
+
+def _arrays(options: argparse.Namespace) -> None:
+    folders = {name: Path(folder) for name, folder in options.folder}
+    made = build_arrays(options.output, folders, names=options.sets)
+    for name, counts in made.items():
+        print(f"{name}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
 
 
 def _prior(options: argparse.Namespace) -> None:
@@ -196,6 +207,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     prepare.add_argument("--output", type=Path, required=True)
 
+    arrays = command("arrays", _arrays, "prepare the public sets that the networks learn from")
+    arrays.add_argument("sets", nargs="*", default=list(TRAINING_SETS), metavar="SET")
+    arrays.add_argument(
+        "--folder",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("SET", "FOLDER"),
+        help="where a set lies already; others are fetched",
+    )
+    arrays.add_argument("--output", type=Path, required=True, help="folder for the arrays")
+
     prior = command("prior", _prior, "count how often each of the 313 colours occurs")
     prior.add_argument("--train", type=Path, required=True, help="array made by prepare")
     prior.add_argument("--output", type=Path, required=True)
@@ -255,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with parallel.joined_processes():
             options.run_command(options)
-    except (ImageError, WeightsError, ValueError, OSError, FloatingPointError) as error:
+    except REFUSALS as error:
         print(f"course_lib.training: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

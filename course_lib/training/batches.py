@@ -26,7 +26,7 @@ class Labelled(NamedTuple):
     codes : numpy.ndarray
         (N, 3, H, W) uint8, as `data.prepare.build_array` writes them.
     labels : numpy.ndarray
-        (N,) integers from 0: the kind of each picture.
+        (N,) integers from 0: the kind of each picture; -1 where it is unknown.
     """
 
     codes: np.ndarray
@@ -239,8 +239,7 @@ class LabBatches:
         Returns
         -------
         labels : torch.Tensor
-            (N,) int64: the label in its array; -1 where the array has none and for featureless
-            pictures.
+            (N,) int64: the label in its array; -1 where it is unknown, as of featureless pictures.
         arrays : torch.Tensor
             (N,) int64: the number of the array that a picture is from.
         """

@@ -116,8 +116,8 @@ def load_array(path: str | os.PathLike) -> np.ndarray:
 def load_labels(path: str | os.PathLike) -> np.ndarray:
     """Read the labels of an array's pictures, (N,) int64, from a file that `build_array` wrote."""
     labels = _from_npy(path, "labels of pictures")
-    if labels.dtype != np.int64 or labels.ndim != 1 or labels.min(initial=0) < 0:
-        raise ValueError(f"{path}: expected (N,) int64 from 0, got {labels.shape} {labels.dtype}")
+    if labels.dtype != np.int64 or labels.ndim != 1 or labels.min(initial=0) < -1:
+        raise ValueError(f"{path}: expected (N,) int64 from -1, got {labels.shape} {labels.dtype}")
     return labels
 
 
