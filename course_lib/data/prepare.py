@@ -143,9 +143,9 @@ def build_array(
             raise ValueError(f"none of {len(paths)} pictures could be used: {counts}")
         file.seek(0)
         _write_header(file, counts["kept"], size)
-    if labels is not None:
-        with whole_file(labels_of(output)) as file:
-            np.save(file, np.array([labels[number] for number in kept], dtype=np.int64))
+        if labels is not None:  # before the array has its name: where that is, they are too
+            with whole_file(labels_of(output)) as beside:
+                np.save(beside, np.array([labels[number] for number in kept], dtype=np.int64))
     return counts
 
 
