@@ -107,11 +107,67 @@ def simulate_hints(
         sides = torch.randint(1, largest_patch + 1, (count,), generator=generator).tolist()
         places = torch.randn(count, 2, generator=generator) / 4 + 0.5
         for side, (down, right) in zip(sides, places.clamp(0, 1).tolist(), strict=True):
-            top, left = int(down * (height - side)), int(right * (width - side))
-            area = (picture, slice(None), slice(top, top + side), slice(left, left + side))
-            hint_ab[area] = ab[area].mean(dim=(1, 2), keepdim=True)
-            mask[area] = 1
+            corner = int(down * (height - side)), int(right * (width - side))
+            _reveal(ab[picture], corner, side, hint_ab[picture], mask[picture])
     return hint_ab, mask
+
+
+def hints_at_errors(
+    predicted: Tensor,
+    ab: Tensor,
+    generator: torch.Generator,
+    *,
+    stop: float = 1 / 8,
+    largest_patch: int = 9,
+) -> tuple[Tensor, Tensor]:
+    """Hints where a colouring is furthest off, as people give them: for training.
+
+    Nobody points at places that are right already. As many points as in `simulate_hints` lie
+    where the error of the mean over `largest_patch` pixels a side is largest, no two of them
+    within one and a half such sides of each other.
+
+    Parameters
+    ----------
+    predicted, ab : torch.Tensor
+        (N, 2, H, W), the colouring without hints and the true colours.
+    generator, stop, largest_patch
+        As in `simulate_hints`.
+
+    Returns
+    -------
+    hint_ab : torch.Tensor
+        (N, 2, H, W).
+    mask : torch.Tensor
+        (N, 1, H, W).
+    """
+    n, _, height, width = ab.shape
+    hint_ab, mask = torch.zeros_like(ab), torch.zeros_like(ab[:, :1])
+    odd = largest_patch // 2 * 2 + 1  # so that sizes stay
+    gap = F.avg_pool2d((predicted - ab).float(), odd, 1, odd // 2, count_include_pad=False)
+    error = gap.norm(dim=1, keepdim=True)
+    around = odd // 2 * 3
+    peak = error == F.max_pool2d(error, 2 * around + 1, 1, around)
+    error = torch.where(peak, error, -1).flatten(1).cpu()
+    counts = torch.empty(n).geometric_(stop, generator=generator).long() - 1
+    for picture, count in enumerate(counts.tolist()):
+        count = min(count, int((error[picture] >= 0).sum()))  # a small picture has few such places
+        sides = torch.randint(1, largest_patch + 1, (count,), generator=generator).tolist()
+        places = error[picture].topk(count).indices.tolist()
+        for side, place in zip(sides, places, strict=True):
+            corner = (
+                min(max(middle - side // 2, 0), length - side)
+                for middle, length in zip(divmod(place, width), (height, width), strict=True)
+            )
+            _reveal(ab[picture], tuple(corner), side, hint_ab[picture], mask[picture])
+    return hint_ab, mask
+
+
+def _reveal(ab: Tensor, corner: tuple[int, int], side: int, hint_ab: Tensor, mask: Tensor) -> None:
+    """Write a hint, a square's mean true colour, into a picture's tensors (channels, H, W)."""
+    top, left = corner
+    area = (slice(None), slice(top, top + side), slice(left, left + side))
+    hint_ab[area] = ab[area].mean(dim=(1, 2), keepdim=True)
+    mask[area] = 1
 
 
 def suggest_colours(

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 
 from course_lib.bins import ab_grid
-from course_lib.hints import hint_tensors, simulate_hints, suggest_colours
+from course_lib.hints import hint_tensors, hints_at_errors, simulate_hints, suggest_colours
 from course_lib.lab import in_gamut, rgb_to_lab
 
 
@@ -151,3 +152,40 @@ def test_black_can_only_be_black():
 def test_suggestions_refuse_what_they_cannot_use(logits, lightness, count, message):
     with pytest.raises(ValueError, match=message):
         suggest_colours(logits, lightness, count)
+
+
+def test_hints_at_errors_lie_where_a_colouring_is_furthest_off():
+    ab = torch.zeros(1, 2, 64, 64)
+    ab[:, 0, 10:20, 10:20], ab[:, 1, 40:60, 40:60] = 60, -40
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        hint_ab, mask = hints_at_errors(torch.zeros_like(ab), ab, generator)
+        if not mask.any():  # one picture in eight has no hint
+            continue
+        rows, columns = torch.nonzero(mask[0, 0], as_tuple=True)
+        # the largest error first; further ones at the other patch before anywhere else
+        in_first = (rows < 24) & (columns < 24)
+        assert in_first.any()
+        if mask[0, 0].float().sum() > 2 * 81:
+            assert ((rows > 36) & (columns > 36)).any()
+        assert (hint_ab * (1 - mask) == 0).all() and hint_ab[:, 0].max() > 0
+    # without an error in the first patch nobody points at it before the second
+    predicted = ab * 1.0
+    predicted[:, 1] = 0
+    mask = hints_at_errors(predicted, ab, torch.Generator().manual_seed(1), stop=0.5)[1]
+    assert mask.any() and not mask[..., :30, :30].any()
+
+
+def test_hints_at_errors_are_apart_and_inside_and_repeat():
+    generator = torch.Generator().manual_seed(5)
+    ab = 50 * torch.randn(6, 2, 24, 40, generator=generator)
+    given = [
+        hints_at_errors(0 * ab, ab, torch.Generator().manual_seed(2), stop=0.01, largest_patch=5)
+        for _ in range(2)
+    ]
+    assert all(torch.equal(*pair) for pair in zip(*given, strict=True))
+    hint_ab, mask = given[0]
+    assert hint_ab.shape == ab.shape and mask.shape == (6, 1, 24, 40) and mask.any()
+    for number in range(6):
+        patches, count = ndimage.label(mask[number, 0].numpy(), np.ones((3, 3)))
+        assert count > 2 and np.bincount(patches.ravel())[1:].max() <= 25

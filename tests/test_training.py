@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -343,6 +344,26 @@ def test_regression_starts_from_the_classifier_and_learns(tiny_codes):
     assert history.rows[-1]["error_hints"] > 0
     with pytest.raises(ValueError, match="width"):
         start_from_eccv16(SIGGRAPH17(0.05), ECCV16(0.1))
+
+
+def test_hints_mend_what_the_network_gets_wrong_without_any(tiny_codes):
+    network = SIGGRAPH17(0.05)
+    settings = RegressionSettings(batch_size=8, warmup=0, precision="float32", mending=1.0)
+    recipes = [
+        Regression(deepcopy(network), tiny_codes, tiny_codes[:8], replace(settings, mending=share))
+        for share in (0.0, 0.5, 1.0)
+    ]
+    L, ab = recipes[0].batches(0)
+    random, some, all_ = (r._hints(r.network, L, ab, 0)[0] for r in recipes)
+    as_random = [torch.equal(one, other) for one, other in zip(random, some, strict=True)]
+    as_mended = [torch.equal(one, other) for one, other in zip(all_, some, strict=True)]
+    assert any(as_mended) and not all(as_mended) and not all(as_random)
+    # the question what is wrong leaves no trace in the network
+    for key, value in recipes[2].network.state_dict().items():
+        assert torch.equal(value, network.state_dict()[key]), key
+    assert recipes[2].network.training
+    losses = [recipe.train_step(0)["loss"] for recipe in recipes]
+    assert len({*losses}) == 3 and np.isfinite(losses).all()
 
 
 def test_lab_codes_are_close_to_lab():

@@ -47,7 +47,7 @@ _BOUNDS = {
     ),
     "neighbours": (1, 313),
     "zoom": (1, math.inf),
-    **dict.fromkeys(("average", "lam", "featureless"), (0, 1)),
+    **dict.fromkeys(("average", "lam", "featureless", "mending"), (0, 1)),
     "seed": (-(2**63), 2**63 - 1),
 }
 

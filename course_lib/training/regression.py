@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from course_lib.bins import EncodingTable, ab_grid
 from course_lib.data.arrays import in_parts
-from course_lib.hints import simulate_hints
+from course_lib.hints import hints_at_errors, simulate_hints
 from course_lib.models import evaluating
 from course_lib.models.eccv16 import ECCV16
 from course_lib.models.siggraph17 import SIGGRAPH17
@@ -31,6 +31,9 @@ class RegressionSettings(Settings):
         Error, in Lab units, at which the Huber loss turns from a square to a line.
     largest_patch : int
         Hints are squares of at most so many pixels a side.
+    mending : float
+        Share of the pictures whose hints lie where the network is furthest off without any, in
+        place of random ones.
     neighbours : int
         Cells of the ab grid that share a colour in the class head's soft encoding.
     """
@@ -38,6 +41,7 @@ class RegressionSettings(Settings):
     class_weight: float = 1.0
     huber_delta: float = 1.0
     largest_patch: int = 9
+    mending: float = 0.0
     neighbours: int = 10
 
 
@@ -122,13 +126,7 @@ class Regression(SupervisedRecipe):
     def losses(self, network: nn.Module, L: Tensor, ab: Tensor, step: int) -> dict[str, Tensor]:
         """Huber in Lab units, cross entropy in nats a pixel; see `SupervisedRecipe`."""
         s = self.settings
-        # A generator for each picture: its hints do not depend on which process draws them.
-        first = step * s.batch_size + self.batches.share.start
-        hints = []
-        for number, one in enumerate(ab.split(1), first):
-            generator = step_generator(s.seed + 2, number)
-            hints.append(simulate_hints(one, generator, largest_patch=s.largest_patch))
-        hint_ab, mask = (torch.cat(parts) for parts in zip(*hints, strict=True))
+        hint_ab, mask = self._hints(network, L, ab, step)
         inputs = (x.contiguous(memory_format=torch.channels_last) for x in (L, hint_ab, mask))
         predicted, logits = network.both_heads(*inputs)
         huber = F.huber_loss(predicted, ab, delta=s.huber_delta)
@@ -136,3 +134,27 @@ class Regression(SupervisedRecipe):
         flat = logits.float().permute(0, 2, 3, 1).reshape(len(index), -1)
         entropy = -(F.log_softmax(flat, dim=1).gather(1, index) * target).sum(1).mean()
         return {"loss": huber + s.class_weight * entropy, "huber": huber, "class": entropy}
+
+    def _hints(
+        self, network: nn.Module, L: Tensor, ab: Tensor, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """Simulated hints for the pictures of a step."""
+        s = self.settings
+        # A generator for each picture: its hints do not depend on which process draws them.
+        first = step * s.batch_size + self.batches.share.start
+        generators = [step_generator(s.seed + 2, first + number) for number in range(len(ab))]
+        draws = [torch.rand((), generator=one).item() if s.mending else 1.0 for one in generators]
+        mended = torch.tensor([draw < s.mending for draw in draws])
+        alone = torch.zeros_like(ab)
+        if mended.any():
+            with torch.no_grad(), evaluating(network):
+                alone[mended] = network(L[mended]).to(ab.dtype)
+        hints = [
+            hints_at_errors(alone[here], ab[here], generator, largest_patch=s.largest_patch)
+            if mended[number]
+            else simulate_hints(ab[here], generator, largest_patch=s.largest_patch)
+            for number, generator in enumerate(generators)
+            for here in [slice(number, number + 1)]
+        ]
+        hint_ab, mask = (torch.cat(parts) for parts in zip(*hints, strict=True))
+        return hint_ab, mask
