@@ -4,8 +4,9 @@
 weights' own headers; the figures from weights/results.json and weights/held-out.json, which
 ``python -m course_lib.evaluation --json`` writes; the tables of weights/choices.csv and
 weights/trials.csv, which ``choose`` and ``compare`` of ``python -m course_lib.training`` write;
-the curves from the trainings' histories. What stands between the markers is replaced; the prose
-around them is written by hand. What was not measured leaves its place empty.
+weights/compression.csv, which ``python -m authoring.compression`` writes; the curves from the
+trainings' histories. What stands between the markers is replaced; the prose around them is
+written by hand. What was not measured leaves its place empty.
 """
 
 import csv
@@ -17,6 +18,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from safetensors import safe_open
 
+from authoring.compression import COMPARED
 from authoring.course import DATA
 from authoring.markers import replace_between
 from course_lib.evaluation import format_table, markdown_table
@@ -196,6 +198,23 @@ def trials() -> str:
     )
 
 
+def compression() -> str:
+    """How small the files could be and what it costs; empty if it was not measured."""
+    if not (WEIGHTS / "compression.csv").exists():
+        return ""
+    with (WEIGHTS / "compression.csv").open(newline="", encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    table = [["network", "bits a weight", "MB", *(COLUMNS[key][0] for key in COMPARED)]]
+    for row in rows:
+        ends = ([float(row[key + end]) for end in ("", "_low", "_high")] for key in COMPARED)
+        cells = [interval_text(one, 2) for one in ends] if row["bits"] != "16" else [""] * 4
+        table.append([row["network"], row["bits"], f"{int(row['bytes']) / 1e6:.1f}", *cells])
+    return (
+        f"Differences to the weights that ship, pairwise over {rows[0]['pictures']} held-out "
+        f"pictures, with 95 % intervals:\n\n{markdown_table(table)}"
+    )
+
+
 def history(model: str) -> History:
     """The history of a network's training, as it ships."""
     return History.load_csv(WEIGHTS / f"{model}-course.csv")
@@ -261,6 +280,7 @@ def pages() -> dict[Path, str]:
         "suggestions": suggestions(scenes | public),
         "choices": choices(),
         "trials": trials(),
+        "compression": compression(),
     }
     for model in COURSE:
         blocks[f"card of {model}"] = card(model)
