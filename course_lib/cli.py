@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from course_lib import __version__, parallel
 from course_lib.console import accept_any_letter, one_line, silent_libraries
 from course_lib.device import pick_device
+from course_lib.fast_lab import edit_in_bands
 from course_lib.image import SUFFIXES, Found, ImageError, load_image, save_image, search_folder
 from course_lib.inference import ENGINES, colorize
 from course_lib.lab import NEUTRAL_KELVIN, set_saturation, set_temperature, to_gray
@@ -141,10 +142,12 @@ def _passed_over(found: Found) -> str:
 def _render(rgb: np.ndarray, net: nn.Module, options: argparse.Namespace) -> np.ndarray:
     out = colorize(rgb, net, size=options.size, engine=options.engine)
     if options.saturation != 1:
-        out = set_saturation(out, options.saturation)
+        out = edit_in_bands(lambda band: set_saturation(band, options.saturation), out)
     if options.temperature != NEUTRAL_KELVIN:
-        out = set_temperature(out, options.temperature)
-    return np.concatenate([to_gray(rgb), out], axis=1) if options.compare else out
+        out = edit_in_bands(lambda band: set_temperature(band, options.temperature), out)
+    if options.compare:
+        out = np.concatenate([edit_in_bands(to_gray, rgb), out], axis=1)
+    return out
 
 
 def _make(folder: Path) -> None:

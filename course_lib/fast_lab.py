@@ -157,3 +157,27 @@ def in_bands(work: Callable[[slice], None], height: int, width: int) -> None:
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for _ in pool.map(work, bands):  # goes through the results, so that errors are raised
             pass
+
+
+def edit_in_bands(edit: Callable[[np.ndarray], np.ndarray], rgb: np.ndarray) -> np.ndarray:
+    """What a function makes of a picture, several times as fast, and in little memory.
+
+    Parameters
+    ----------
+    edit : callable
+        From (h, W, 3) uint8 to the same; no pixel may depend on others.
+    rgb : numpy.ndarray
+        (H, W, 3) uint8.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8, what ``edit(rgb)`` is.
+    """
+    out = np.empty_like(rgb)
+
+    def work(rows: slice) -> None:
+        out[rows] = edit(rgb[rows])
+
+    in_bands(work, *rgb.shape[:2])
+    return out

@@ -69,3 +69,24 @@ def test_colorize_is_what_the_readable_steps_give():
     by_hand = cl.lab_to_rgb(cl.merge_lab(L, cl.upsample_ab(ab, small_l, L)))
     off = np.abs(cl.colorize(rgb, net, size=64).astype(int) - by_hand)
     assert off.max() <= 1 and off.mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lab.to_gray,
+        lambda rgb: lab.set_saturation(rgb, 1.3),
+        lambda rgb: lab.set_temperature(rgb, 4500),
+    ],
+)
+def test_edits_in_bands_are_those_of_the_whole(edit, monkeypatch):
+    rgb = data.astronaut()[:101]
+    monkeypatch.setattr(fast_lab, "BAND_PIXELS", 512 * 7)
+    seen = []
+
+    def watched(band):
+        seen.append(band.shape)
+        return edit(band)
+
+    assert np.array_equal(fast_lab.edit_in_bands(watched, rgb), edit(rgb))
+    assert sorted(seen) == [(3, 512, 3), *[(7, 512, 3)] * 14]
