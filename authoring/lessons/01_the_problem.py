@@ -44,6 +44,7 @@ import course_lib as cl
 from course_lib.checks import lesson_01 as check
 from course_lib import square
 from course_lib.plotting import COLORS, ab_plane, new_figure, show, show_lines, show_pictures
+from course_lib.plotting import show_table
 
 # %% [markdown]
 # ## Two questions first
@@ -234,11 +235,15 @@ def scores(guess):
     return (error**2).sum(axis=1).mean(), np.abs(error).sum(axis=1).mean(), within.mean()
 
 
-print("guess     a    b   squared error   absolute error   within 10")
+cells = []
 for name, guess in guesses.items():
     squared, absolute, within = scores(guess)
     a, b = np.rint(guess) + 0.0
-    print(f"{name:7}{a:4.0f} {b:4.0f} {squared:15.0f} {absolute:16.1f} {within:11.0%}")
+    cells.append(
+        [name, f"{a:.0f}", f"{b:.0f}", f"{squared:.0f}", f"{absolute:.1f}", f"{within:.0%}"]
+    )
+header = ["guess", "a", "b", "squared error", "absolute error", "within 10"]
+show_table(header, cells, "Five guesses and how far off each is")
 
 # %% tags=["assertion"]
 table = {name: scores(guess) for name, guess in guesses.items()}
@@ -1100,24 +1105,21 @@ assert by_ssim == ["gray", "blurred", "blue"]
 from course_lib.evaluation import bootstrap, measure, summarize
 
 
-def print_row(name, result):
-    """The means over the photographs."""
-    mean = {key: value[0] for key, value in summarize(result).items()}
-    print(
-        f"{name:13} {mean['psnr']:6.1f} {mean['auc_raw']:9.1f} "
-        f"{mean['auc_balanced']:14.1f} {mean['colourfulness']:15.2f}"
-    )
+def show_means(names):
+    """The means over the photographs, a row for each method."""
+    digits = {"psnr": 1, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2}
+    header = ["method", "PSNR, dB", "AuC raw, %", "AuC balanced, %", "colourfulness"]
+    means = {name: summarize(figures[name]) for name in names}
+    cells = [[n, *(f"{m[key][0]:.{d}f}" for key, d in digits.items())] for n, m in means.items()]
+    show_table(header, cells, "Means over the ten test scenes")
 
 
 # %%
 figures = {name: measure(truths, method) for name, method in methods.items()}
-print("method          PSNR   AuC raw   AuC balanced   colourfulness")
-for name, result in figures.items():
-    if name != "first network":
-        print_row(name, result)
+show_means([name for name in methods if name != "first network"])
 
 # %% tags=["nbval-ignore-output"]
-print_row("first network", figures["first network"])
+show_means(["first network"])
 
 # %% tags=["assertion"]
 means = {name: {k: v[0] for k, v in summarize(f).items()} for name, f in figures.items()}
@@ -1188,10 +1190,11 @@ from course_lib.files import data_folder
 sets = json.loads((data_folder() / "weights" / "held-out.json").read_text(encoding="utf-8"))
 names_of = ("gray", "mean colour", "eccv16")
 for key, title in (("psnr", "PSNR, dB"), ("auc_balanced", "AuC balanced, %")):
-    print(f"{title:30}" + "".join(f"{name:>13}" for name in names_of))
-    for name, result in sets.items():
-        row = "".join(f"{result['methods'][m][key][0]:13.1f}" for m in names_of)
-        print(f"  {result['pictures']} of {name:20}" + row)
+    cells = [
+        [f"{r['pictures']} of {name}", *(f"{r['methods'][m][key][0]:.1f}" for m in names_of)]
+        for name, r in sets.items()
+    ]
+    show_table(["pictures", *names_of], cells, f"{title}, means over held-out pictures")
 
 # %% tags=["assertion"]
 of_sets = [r["methods"] for r in sets.values()]

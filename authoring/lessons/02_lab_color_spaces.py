@@ -46,7 +46,7 @@ import course_lib as cl
 from course_lib.checks import lesson_02 as check
 from course_lib import in_gamut
 from course_lib.plotting import ab_plane, new_figure, show, show_ab_histograms
-from course_lib.plotting import show_lines, show_pictures
+from course_lib.plotting import show_lines, show_pictures, show_table
 from course_lib.sliders import explore
 
 # %% [markdown]
@@ -199,9 +199,8 @@ check.linear_light(linear_light)
 
 # %%
 M = np.array(cl.lab.XYZ_FROM_RGB)
-print("     red  green   blue  white")
-for name, row in zip("XYZ", M, strict=True):
-    print(name + "".join(f"{v:7.2f}" for v in [*row, row.sum()]))
+cells = [[n, *(f"{v:.2f}" for v in [*r, r.sum()])] for n, r in zip("XYZ", M, strict=True)]
+show_table(["", "red", "green", "blue", "white"], cells, "What a screen's full lights are made of")
 
 # %% [markdown]
 # Read the middle row. Of white's luminance 72 percent come from green, 21 from red, and 7 from blue.

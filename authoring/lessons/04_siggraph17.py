@@ -46,6 +46,7 @@ import course_lib as cl
 from course_lib.checks import lesson_04 as check
 from course_lib import prepare, psnr, square, upsample_ab
 from course_lib.plotting import COLORS, new_figure, show, show_lines, show_pictures
+from course_lib.plotting import show_table
 
 # %% [markdown]
 # ## Two questions first
@@ -973,10 +974,10 @@ gain_7 = curve_of(scenes, hundred, counts, colour)
 published = np.array(list(PUBLISHED_PSNR.values()))
 
 # %% tags=["nbval-ignore-output"]
-print("hints                   ", *(f"{n:6}" for n in counts))
-print("gain, ours, 7 px, dB    ", *(f"{value:6.1f}" for value in gain_7))
-print("gain, ours, 2 px, dB    ", *(f"{value:6.1f}" for value in gains[2].mean(axis=0)))
-print("gain, published, dB     ", *(f"{value:6.1f}" for value in published - published[0]))
+curves = {"ours, 7 px": gain_7, "ours, 2 px": gains[2].mean(axis=0)}
+curves["published"] = published - published[0]
+cells = [[name, *(f"{value:.1f}" for value in curve)] for name, curve in curves.items()]
+show_table(["gain, dB", *map(str, counts)], cells, "PSNR gained by so many hints")
 print(f"start: ours {levels[7][:, 0].mean():.1f} dB, published {published[0]:.1f} dB")
 
 # %%
@@ -1225,10 +1226,12 @@ show_pictures(
 )
 
 # %% tags=["nbval-ignore-output"]
-print("PSNR, dB:                ECCV16   SIGGRAPH17   with hints")
-for name, (_, *tries, true_scene) in rows.items():
-    one, two, three = (psnr(picture, true_scene) for picture in tries)
-    print(f"{name:24} {one:6.1f} {two:12.1f} {three:12.1f}")
+of_scenes = [
+    [name, *(f"{psnr(picture, true_scene):.1f}" for picture in tries)]
+    for name, (_, *tries, true_scene) in rows.items()
+]
+header = ["photograph", "ECCV16", "SIGGRAPH17", "with four hints"]
+show_table(header, of_scenes, "PSNR in dB")
 
 # %% tags=["assertion"]
 alone_db, hinted_db = (np.mean([psnr(row[i], row[-1]) for row in rows.values()]) for i in (2, 3))

@@ -43,7 +43,7 @@ from PIL import Image
 
 import course_lib as cl
 from course_lib.checks import lesson_05 as check
-from course_lib.plotting import show_pictures
+from course_lib.plotting import show_pictures, show_table
 
 # %% [markdown]
 # ## Two questions first
@@ -784,14 +784,12 @@ methods = {
 figures = {name: measure(truths, method) for name, method in methods.items()}
 
 # %%
-print(f"{len(truths)} test photographs, centre squares of 256 x 256 pixels\n")
-print("method        PSNR   AuC raw   AuC balanced   colourfulness")
-for name, figure in figures.items():
-    mean = {key: value[0] for key, value in summarize(figure).items()}
-    print(
-        f"{name:10} {mean['psnr']:7.1f} {mean['auc_raw']:9.1f} "
-        f"{mean['auc_balanced']:14.1f} {mean['colourfulness']:15.2f}"
-    )
+digits = {"psnr": 1, "auc_raw": 1, "auc_balanced": 1, "colourfulness": 2}
+means = {name: summarize(figure) for name, figure in figures.items()}
+cells = [[n, *(f"{m[key][0]:.{d}f}" for key, d in digits.items())] for n, m in means.items()]
+header = ["method", "PSNR, dB", "AuC raw, %", "AuC balanced, %", "colourfulness"]
+title = f"Means over {len(truths)} test photographs, centre squares of 256 x 256 pixels"
+show_table(header, cells, title)
 
 # %% [markdown]
 # - **PSNR** compares RGB values, in dB. It prefers the cautious: gray is never far off.

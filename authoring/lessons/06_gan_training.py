@@ -48,7 +48,7 @@ from tqdm.auto import tqdm
 
 import course_lib as cl
 from course_lib.checks import lesson_06 as check
-from course_lib.plotting import COLORS, LINES, new_figure, show, show_pictures
+from course_lib.plotting import COLORS, LINES, new_figure, show, show_pictures, show_table
 
 runs = Path("out/lesson-06")
 runs.mkdir(parents=True, exist_ok=True)
@@ -664,9 +664,9 @@ def deceives(generator, discriminator):
 
 
 judged = {g: {d: deceives(players[g][0], players[d][1]) for d in players} for g in players}
-print("judge of step:        ", *(f"{d:6}" for d in players))
-for step, row in judged.items():
-    print(f"generator of step {step:3}:", *(f"{loss:6.2f}" for loss in row.values()))
+cells = [[str(step), *(f"{loss:.2f}" for loss in row.values())] for step, row in judged.items()]
+header = ["generator of step", *(f"judge of step {step}" for step in players)]
+show_table(header, cells, "The generator's loss in the game")
 
 # %% tags=["assertion"]
 assert abs(np.mean(history["judge"][20:]) - np.log(2)) < 0.25
@@ -784,10 +784,9 @@ check.higher_psnr(higher_psnr)
 l1_end, l1_losses, stages = play(
     deepcopy(base), dealer(learn, SEE), ROUNDS, rate=1e-4, keep=(0, 10, 20, 30)
 )
-print("step   error on the validation scenes, Lab units")
 held = {step: off(network, choosing).mean() for step, (network, _) in stages.items()}
-for step, error in held.items():
-    print(f"{step:4} {error:8.2f}")
+cells = [[str(step), f"{error:.2f}"] for step, error in held.items()]
+show_table(["step", "error, Lab units"], cells, "L1 alone, on the validation scenes")
 l1_scenes = stages[min(held, key=held.get)][0]
 print(f"training batches: from {l1_losses['l1'][0]:.0f} to {np.mean(l1_losses['l1'][-5:]):.0f}")
 
@@ -861,10 +860,12 @@ scene_chroma = np.hypot(true_ab[:, 0], true_ab[:, 1]).mean()
 shown = {"gray": None, "before": base, "L1": l1_scenes, "L1, to the end": l1_end}
 figures = {name: measures(network) for name, network in shown.items()}
 figures |= {f"L1 + GAN, seed {seed}": measures(g[0]) for seed, g in enumerate(games)}
-print("                    PSNR    AuC   chroma   histogram distance")
-for name, row in figures.items():
-    print("{:18} {:5.1f} {:6.1f} {:8.1f} {:12.2f}".format(name, *row))
-print(f"truth                            {scene_chroma:8.1f}")
+cells = [
+    [n, *(f"{x:.{d}f}" for x, d in zip(r, (1, 1, 1, 2), strict=True))] for n, r in figures.items()
+]
+cells.append(["truth", "", "", f"{scene_chroma:.1f}", ""])
+header = ["network", "PSNR, dB", "AuC, %", "chroma", "histogram distance"]
+show_table(header, cells, "On the test scenes")
 
 # %% tags=["assertion"]
 played = np.array([row for name, row in figures.items() if "GAN" in name])

@@ -47,7 +47,7 @@ from tqdm.auto import tqdm
 
 import course_lib as cl
 from course_lib.checks import lesson_07 as check
-from course_lib.plotting import COLORS, LINES, new_figure, show, show_pictures
+from course_lib.plotting import COLORS, LINES, new_figure, show, show_pictures, show_table
 
 out = Path("out/lesson-07")
 out.mkdir(parents=True, exist_ok=True)
@@ -200,9 +200,15 @@ def errors(answer, codes):
 # %% tags=["nbval-ignore-output"]
 _, ab_train = decode_lab(torch.from_numpy(train))
 baselines = {"gray": torch.zeros(1, 2, 1, 1), "one colour": ab_train.mean((0, 2, 3), keepdim=True)}
-print("mean error in Lab units       all   pale   coloured")
-for name, answer in (baselines | {"the network, before": base}).items():
-    print("{:25} {:7.1f} {:6.1f} {:10.1f}".format(name, *errors(answer, test)))
+
+
+def show_errors(answers, codes):
+    """A row for each answer."""
+    cells = [[name, *(f"{e:.1f}" for e in errors(one, codes))] for name, one in answers.items()]
+    show_table(["answer", "all", "pale", "coloured"], cells, "Mean error in Lab units, by pixels")
+
+
+show_errors(baselines | {"the network, before": base}, test)
 
 # %% tags=["assertion"]
 assert (used > 1).sum() == 0 and len(train) == 180 and len(validation) == len(test) == 25
@@ -563,10 +569,7 @@ show_pictures(
 # what brown goes with. Before and after in numbers:
 
 # %% tags=["nbval-ignore-output"]
-print("mean error in Lab units       all   pale   coloured")
-shown = baselines | {"the network, before": base, "after": after}
-for name, answer in shown.items():
-    print("{:25} {:7.1f} {:6.1f} {:10.1f}".format(name, *errors(answer, test)))
+show_errors(baselines | {"the network, before": base, "after": after}, test)
 
 # %% tags=["assertion"]
 assert errors(after, test)[0] < 0.6 * errors(base, test)[0]
@@ -628,11 +631,10 @@ check.regions_apart(regions_apart)
 
 # %% tags=["nbval-ignore-output"]
 eye_after, _ = fine_tune("frozen", 0, eye["train"], eye["validation"])
-print("mean error in Lab units       all")
 eye_mean = decode_lab(torch.from_numpy(eye["train"]))[1].mean((0, 2, 3), keepdim=True)
 eye_rows = {"gray": baselines["gray"], "one colour": eye_mean, "before": base, "after": eye_after}
-for name, answer in eye_rows.items():
-    print(f"{name:25} {errors(answer, eye['test'])[0]:7.1f}")
+cells = [[name, f"{errors(one, eye['test'])[0]:.1f}"] for name, one in eye_rows.items()]
+show_table(["answer", "error, Lab units"], cells, "The other half of the retina")
 
 # %%
 eye_there = enlarged(retina, eye_regions["test"])
@@ -807,9 +809,9 @@ for count in (4, 20):
     some = [np.random.default_rng(seed).permutation(len(train))[:count] for seed in range(3)]
     networks = [fine_tune("frozen", i, train[chosen])[0] for i, chosen in enumerate(some)]
     amounts[count] = np.array([errors(network, test)[0] for network in networks])
-for count in sorted(amounts):
-    print(f"{count:4} tiles: error", "  ".join(f"{error:.1f}" for error in amounts[count]))
-print(f"   0 tiles: error {before.mean():.1f}   (each column a seed)")
+cells = [[str(n), *(f"{error:.1f}" for error in amounts[n])] for n in sorted(amounts)]
+cells.insert(0, ["0", *[f"{before.mean():.1f}"] * 3])
+show_table(["tiles", "seed 0", "seed 1", "seed 2"], cells, "Error in Lab units")
 
 # %% tags=["assertion"]
 assert np.mean(amounts[4]) < before.mean() and np.mean(amounts[180]) < 0.65 * before.mean()
