@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import urllib.request
@@ -239,6 +240,7 @@ FAKE = """async ({delay, failing}) => {
     const data = new Uint8ClampedArray(4 * 40 * 60).fill(120);
     const small = {height: 8, width: 8, L: new Float32Array(64).fill(50)};
     window.asked = [];
+    window.told = [];
     window.failing = failing;
     window.fake = {
         name: "Fake", waiting: "Patience.",
@@ -251,7 +253,9 @@ FAKE = """async ({delay, failing}) => {
         },
     };
     document.body.innerHTML = "<div id=fake></div>";
-    window.painter = createPainter(document.getElementById("fake"), fake, {hints: [[5, 5, [200, 0, 0]]]});
+    window.painter = createPainter(document.getElementById("fake"), fake, {
+        hints: [[5, 5, [200, 0, 0]]], changed: hints => told.push(hints),
+    });
 }"""  # fmt: skip  # noqa: E501
 
 
@@ -277,6 +281,117 @@ def test_a_failure_is_said_and_the_next_hint_tries_again(sums):
     settled(sums)
     sums.wait_for_function("document.querySelector('.hp-timing').textContent")
     assert (shown(sums) != plain).any()
+
+
+#: The hint that the painter of FAKE starts with.
+START = [5, 5, [200, 0, 0]]
+
+
+@pytest.fixture
+def held(sums):
+    """A painter whose one hint is given a colour: the mouse button is held down on the picker."""
+    errors = []
+
+    def note(error):
+        errors.append(str(error))
+
+    sums.on("pageerror", note)
+    sums.evaluate(FAKE, {"delay": 0, "failing": False})
+    settled(sums)
+    sums.locator(".hp-surface").focus()
+    sums.keyboard.press("Enter")
+    sums.locator(".hp-picker").scroll_into_view_if_needed()
+    box = sums.locator(".hp-picker").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    sums.mouse.move(x, y)
+    sums.mouse.down()
+    sums.mouse.move(x + 20, y)
+    yield sums, (x + 10, y)
+    sums.mouse.up()
+    sums.remove_listener("pageerror", note)
+    assert errors == []
+
+
+def test_escape_while_picking_keeps_what_is_picked(held):
+    page, elsewhere = held
+    page.keyboard.press("Escape")
+    page.mouse.move(*elsewhere)
+    page.mouse.up()
+    ((picked,),) = page.evaluate("told")
+    assert picked[:2] == [5, 5] and picked != START
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate("told[1]") == [START]
+
+
+def test_undo_while_picking_takes_back_the_pick_alone(held):
+    page, elsewhere = held
+    page.keyboard.press("Control+z")
+    page.mouse.move(*elsewhere)
+    page.mouse.up()
+    assert page.evaluate("told[1]") == [START]
+    assert page.get_by_role("button", name="Undo").is_disabled()
+
+
+def test_a_program_that_sets_hints_while_one_picks_has_its_way(held):
+    page, elsewhere = held
+    page.evaluate("painter.set([])")
+    page.mouse.move(*elsewhere)
+    page.mouse.up()
+    assert page.locator(".hp-marker").count() == 0 and page.evaluate("told") == []
+
+
+def test_a_program_may_take_away_the_hint_that_is_being_dragged(held):
+    page, _ = held
+    page.mouse.up()
+    page.locator(".hp-marker").last.scroll_into_view_if_needed()
+    box = page.locator(".hp-marker").last.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 10, y + 10)
+    page.evaluate("painter.set([])")
+    page.mouse.move(x + 20, y + 20)
+    page.mouse.up()
+    assert page.locator(".hp-marker").count() == 0
+
+
+def test_painters_of_one_notebook_share_no_names(browser):
+    """A notebook has the module anew for each widget, and all widgets are in one page."""
+    page = browser.new_page()
+    code = (ROOT / "course_lib" / "hint_painter" / "hint_painter.js").read_text(encoding="utf-8")
+    for number in range(2):
+        own = f"{code}\n// {number}"
+        url = "data:text/javascript;base64," + base64.b64encode(own.encode()).decode()
+        page.evaluate(
+            """url => import(url).then(({createPainter}) => {
+                const root = document.body.appendChild(document.createElement("div"));
+                createPainter(root, {open: () => new Promise(() => {})});
+            })""",
+            url,
+        )
+    ids, names = page.evaluate(
+        """["[id]", "[name]"].map(chosen =>
+            [...document.querySelectorAll(chosen)].map(element => element.id || element.name))"""
+    )
+    assert len(set(ids)) == len(ids) > 0
+    assert len(set(names)) == 2
+    page.close()
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("theme", "scheme"),
+    [
+        ("vscode-light", "light"), ("vscode-dark", "dark"), ("vscode-high-contrast", "dark"),
+        ("vscode-high-contrast vscode-high-contrast-light", "light"),
+    ],
+)  # fmt: skip
+def test_the_editors_theme_counts_for_more_than_the_systems(browser, system, theme, scheme):
+    page = browser.new_page(color_scheme=system)
+    css = (ROOT / "course_lib" / "hint_painter" / "hint_painter.css").read_text(encoding="utf-8")
+    page.set_content(f"<style>{css}</style><body class='{theme}'><div class='hp-root'></div>")
+    assert page.evaluate("getComputedStyle(document.querySelector('div')).colorScheme") == scheme
+    page.close()
 
 
 def test_a_slow_answer_asks_for_patience(sums):
@@ -408,6 +523,23 @@ def test_a_click_and_a_suggestion_recolour_the_photograph(open_page, served, fro
 
     own = ("blob:", "data:", page.url.rsplit("/", 1)[0])
     assert [url for url in page.requests if not url.startswith(own)] == []
+
+
+@pytest.mark.parametrize("file", ["runtime", "siggraph17"])
+def test_a_file_that_did_not_come_is_asked_for_again(browser, served, file):
+    page = browser.new_page()
+    page.route(f"**/files/{file}.js", lambda route: route.abort())
+    page.goto(served)
+    page.wait_for_selector(".hp-status[data-kind=error]")
+    assert f"files/{file}.js cannot be read" in status(page)
+    page.unroute(f"**/files/{file}.js")
+    plain = shown(page)
+    click_photo(page, 0.5, 0.5)
+    suggestions(page).last.click()
+    page.wait_for_function("document.querySelector('.hp-timing').textContent", timeout=90_000)
+    settled(page)
+    assert (shown(page) != plain).any() and status(page).startswith("Hint 1")
+    page.close()
 
 
 def test_a_hint_is_dragged_and_removed(open_page):
@@ -569,7 +701,7 @@ def test_the_other_network_colours_by_itself(open_page):
     photo = cl.load_photo(painter_page.PHOTOS[0])
     assert np.abs(shown(page) - cl.colorize(photo, "eccv16").astype(int)).max() <= 2
     click_photo(page, 0.5, 0.5)
-    assert "takes no hints" in status(page)
+    assert status(page) == "ECCV16 takes no hints: it colours by itself."
     assert page.locator("button.hp-suggestion").count() == 0
 
 
@@ -764,6 +896,26 @@ def test_a_closed_kernel_is_said_not_waited_for(notebook, lab):
     assert np.ptp(shown(page).astype(int), axis=-1).max() == 0
 
 
+# -- the benchmark, which measures with what is above
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+    try:
+        yield importlib.import_module("hint_painter")
+    finally:
+        sys.path.remove(str(ROOT / "tests" / "benchmarks"))
+
+
+def test_the_benchmark_measures_the_page(benchmark, browser, site):
+    assert len(benchmark.on_the_page(browser, site, clicks=2)) == 2
+
+
+def test_the_benchmark_measures_jupyterlab(benchmark, browser, lab, tmp_path):
+    assert len(benchmark.in_jupyterlab(browser, tmp_path, clicks=2)) == 2
+
+
 # -- lesson 04 itself
 
 #: Seconds that the lesson may take: a guard against hanging on a busy machine, and nothing else.
@@ -896,6 +1048,22 @@ def test_lesson_04_is_painted_in_by_the_keyboard(lesson):
     page.keyboard.press("Escape")
     page.keyboard.press("Control+z")
     scored(folder, lambda hints: len(hints) == before)
+
+
+def test_lesson_04_keeps_the_score_of_hints_of_any_size(lesson):
+    """The size of hints changes the picture, so the line below it has to follow."""
+    page, folder = lesson
+    last = page.locator(".hint-painter").last
+    caption = last.locator(".hp-caption")
+    if last.locator(".hp-marker").count() == 0:
+        Within(page, last).click(0.8, 0.5).nth(1).click()
+        scored(folder, lambda hints: len(hints) == 1)
+    first = wait_until(lambda: caption.inner_text().startswith("1 of") and caption.inner_text())
+    for side in ("1", "15"):
+        last.get_by_label("Size of hint").fill(side)
+        wait_until(lambda: caption.inner_text() != first)
+    last.get_by_label("Size of hint").fill("7")
+    wait_until(lambda: caption.inner_text() == first)
 
 
 def test_the_notebook_and_the_page_make_the_same_picture(lesson, open_page, tmp_path):

@@ -1277,7 +1277,7 @@ show_pictures(
 #
 # *5 minutes.* The dune again, with the dot on the sea that leaks. Bring the grass just below back to its
 # true *b*, and leave the sea blue. With one dot? The line under the photograph counts for you: it is
-# written by `report_leak`, which the painter calls whenever its hints change.
+# written by `report_leak`, which the painter calls whenever its hints change, or their size.
 
 # %% tags=["nbval-ignore-output"]
 shore = cl.HintPainter(dune, net, hints=sea)
@@ -1292,7 +1292,7 @@ def report_leak(change=None):
     )
 
 
-shore.observe(report_leak, "hints")
+shore.observe(report_leak, ["hints", "patch"])
 report_leak()
 shore
 
@@ -1362,7 +1362,7 @@ def keep_score(change=None):
     win_back.caption = text
 
 
-win_back.observe(keep_score, "hints")
+win_back.observe(keep_score, ["hints", "patch"])
 keep_score()
 win_back
 

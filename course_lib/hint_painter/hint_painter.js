@@ -282,7 +282,6 @@ function download(blob, name) {
 const PATCH = 7;
 const LARGEST_PATCH = 15;
 const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8];
-let painters = 0; // each needs names of its own for its labels
 
 // ---------------------------------------------------------------------------------- painter
 
@@ -291,7 +290,8 @@ let painters = 0; // each needs names of its own for its labels
 // {set(hints, patch), caption(text), close()}.
 export function createPainter(root, colourer, options = {}) {
   const { hints: given = [], patch: side = PATCH, caption: line = "", changed = () => {} } = options;
-  const id = `hint-painter-${++painters}`;
+  // Its own names for labels and radios. No counter: in a notebook each painter has this module anew.
+  const id = `hint-painter-${Math.random().toString(36).slice(2)}`;
   const gone = new AbortController();
   let hints = given;
   let patch = side;
@@ -462,6 +462,7 @@ export function createPainter(root, colourer, options = {}) {
     drawButtons();
   }
   function travel(from, to, text) {
+    picked();
     if (!from.length) return say("Nothing to take back or do again");
     to.push(hints);
     place = null;
@@ -513,6 +514,7 @@ export function createPainter(root, colourer, options = {}) {
     if (focus) (suggestions.querySelector("button") || picker).focus();
   }
   function closePalette(focus) {
+    picked(); // Escape while the picker is dragged in: what is chosen so far stays, and can be undone
     place = null;
     drawPalette();
     drawMarkers();
@@ -643,9 +645,9 @@ export function createPainter(root, colourer, options = {}) {
     pickedFrom = hints;
     pick(event);
   });
-  picker.addEventListener("pointermove", (event) => pickedFrom && pick(event));
+  picker.addEventListener("pointermove", (event) => pickedFrom && place && pick(event));
   const picked = () => {
-    if (!pickedFrom) return;
+    if (!pickedFrom || !place) return;
     const from = pickedFrom;
     pickedFrom = null;
     commit(hints, `Hint ${place.index + 1}: ${words(hints[place.index])}`, from);
@@ -724,7 +726,7 @@ export function createPainter(root, colourer, options = {}) {
       update(hints.map((hint, i) => (i === index ? [row, column, hint[2]] : hint)));
     });
     const dropped = () => {
-      if (held?.moved) {
+      if (held?.moved && hints[index]) {
         dot.dataset.dragged = "true";
         setTimeout(() => delete dot.dataset.dragged);
         commit(hints, `Moved: ${words(hints[index])}`, held.from);
@@ -932,7 +934,7 @@ export function createPainter(root, colourer, options = {}) {
       if (!same(nextHints, hints)) {
         past.push(hints);
         future = [];
-        place = null;
+        place = pickedFrom = null;
       }
       patch = nextPatch;
       hints = nextHints;

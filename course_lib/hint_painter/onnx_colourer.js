@@ -131,7 +131,7 @@ function work() {
     return ort;
   };
   const answer = {
-    start: async (message) => void (await (runtime ||= start(message))),
+    start: async (message) => void (await (runtime = start(message))),
     async open({ name, model }) {
       const ort = await runtime;
       sessions[name] = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
@@ -156,13 +156,15 @@ function work() {
   };
 }
 
-// One for the page. load(name) brings a file's bytes (a Uint8Array). Networks are opened when
+// One for the page. What fails, as a file on a bad connection, is tried again when next asked for.
+// load(name) brings a file's bytes (a Uint8Array). Networks are opened when
 // they are first asked for.
 export function createEngine(load) {
   const url = URL.createObjectURL(new Blob([`(${work})()`], { type: "text/javascript" }));
   const worker = new Worker(url);
   const waiting = new Map();
   let number = 0;
+  let broken = null; // why the worker answers no more
   worker.onmessage = ({ data: { id, content, error } }) => {
     const { done, fail } = waiting.get(id);
     waiting.delete(id);
@@ -170,26 +172,33 @@ export function createEngine(load) {
     else done(content);
   };
   worker.onerror = (event) => {
-    for (const { fail } of waiting.values()) fail(new Error(`This browser cannot run the networks (${event.message}).`));
+    broken = new Error(`This browser cannot run the networks (${event.message || "it starts no worker"}).`);
+    for (const { fail } of waiting.values()) fail(broken);
     waiting.clear();
   };
   const ask = (message, transfer = []) =>
     new Promise((done, fail) => {
+      if (broken) throw broken;
       waiting.set(++number, { done, fail });
       worker.postMessage({ id: number, ...message }, transfer);
     });
-  let started;
-  const opened = {};
+  const ready = {};
+  const once = (name, begin) =>
+    (ready[name] ||= begin().catch((error) => {
+      delete ready[name];
+      throw error;
+    }));
   const start = async () => {
     const [module, wasm] = await Promise.all([load("runtime"), load("wasm")]);
     await ask({ kind: "start", module, wasm });
   };
   return {
     async run(name, inputs) {
-      started ||= start();
-      await started;
-      opened[name] ||= load(name).then((model) => ask({ kind: "open", name, model }, [model.buffer]));
-      await opened[name];
+      await once("runtime", start);
+      await once(name, async () => {
+        const model = await load(name);
+        await ask({ kind: "open", name, model }, [model.buffer]);
+      });
       return ask({ kind: "run", name, inputs });
     },
   };

@@ -127,7 +127,7 @@ def _network(files: Path, name: str) -> dict:
         _pack(files, name, (Path(folder) / "net.onnx").read_bytes())
     return {
         "name": name,
-        "label": f"{row.build.__name__}, {'with hints' if row.takes_hints else 'by itself'}",
+        "label": row.build.__name__,
         "input_size": getattr(net, "input_size", 256),
         "inputs": network_inputs(net),
         "suggestions": hasattr(net, "both_heads"),

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
 import numpy as np
 from playwright.sync_api import sync_playwright
 
@@ -49,6 +50,27 @@ def measure(page, clicks):
     return [page.evaluate(MOVE) for _ in range(clicks)]
 
 
+def on_the_page(chromium, site, clicks):
+    """Milliseconds of each click on the page "Try it"."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(site.as_uri())
+    times = measure(page, clicks)
+    page.close()
+    return times
+
+
+def in_jupyterlab(chromium, folder, clicks):
+    """Milliseconds of each click in a notebook that is written into a folder."""
+    cells = [PAINT, "painter.hints = [(9, 9, (0, 0, 0))]"]
+    nbformat.write(browser_tests.notebook_of(cells), Path(folder) / "paint.ipynb")
+    with browser_tests.jupyterlab(Path(folder)) as address:
+        page = chromium.new_page(viewport={"width": 1400, "height": 1300})
+        browser_tests.run_notebook(page, address)
+        times = measure(page, clicks)
+        page.close()
+    return times
+
+
 def report(name, times):
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(
@@ -71,16 +93,8 @@ def main():
             print(f"{file.relative_to(site.parent)!s:32} {file.stat().st_size / 1e6:6.2f} MB")
         total = sum(file.stat().st_size for file in files)
         print(f"{'the page and its files':32} {total / 1e6:6.2f} MB")
-        page = chromium.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(site.as_uri())
-        report("page", measure(page, clicks))
-        page.close()
-        cells = [PAINT, "painter.hints = [(9, 9, (0, 0, 0))]"]
-        notebook = browser_tests.notebook_of(cells)
-        with browser_tests.jupyterlab(Path(folder), notebook) as address:
-            page = chromium.new_page(viewport={"width": 1400, "height": 1300})
-            browser_tests.run_notebook(page, address)
-            report("JupyterLab", measure(page, clicks))
+        report("page", on_the_page(chromium, site, clicks))
+        report("JupyterLab", in_jupyterlab(chromium, folder, clicks))
         chromium.close()
 
 
