@@ -272,16 +272,16 @@ def make_class(folder: Path) -> dict[str, list[Exercise]]:
     FileExistsError
         If there is something in the folder.
     """
-    course.make_new(folder)
     graded = {}
-    for source in course.lessons():
-        notebook, graded[source.stem] = make_assignment(source)
-        assignment = folder / "source" / source.stem
-        assignment.mkdir(parents=True)
-        nbformat.write(notebook, assignment / f"{source.stem}.ipynb")
-        for page in course.help_pages():  # the lesson links to them
-            shutil.copy(page, assignment)
-    shutil.copy(CONFIG, folder / "nbgrader_config.py")
+    with course.new_folder(folder) as made:
+        for source in course.lessons():
+            notebook, graded[source.stem] = make_assignment(source)
+            assignment = made / "source" / source.stem
+            assignment.mkdir(parents=True)
+            nbformat.write(notebook, assignment / f"{source.stem}.ipynb")
+            for page in course.help_pages():  # the lesson links to them
+                shutil.copy(page, assignment)
+        shutil.copy(CONFIG, made / "nbgrader_config.py")
     return graded
 
 

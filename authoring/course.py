@@ -6,6 +6,10 @@ It needs nbformat and nothing else, since some scripts run where the library is 
 import argparse
 import json
 import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -104,21 +108,55 @@ def published() -> dict[str, str] | None:
     return json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.exists() else None
 
 
-def make_new(folder: Path) -> None:
-    """Make a folder, if it is new or empty.
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all, as `course_lib.files.write_text` does."""
+    # in a folder of its own beside it: two at once do not mix, and an error leaves nothing
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+        part = Path(temporary) / path.name
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Fill a folder, which has all of its content when the with statement ends well, or none.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        New or empty.
+
+    Yields
+    ------
+    pathlib.Path
+        What to fill: a hidden folder in it, since the folder itself may be a stick's own.
 
     Raises
     ------
     FileExistsError
-        If there is something in it.
+        If there is something in the folder.
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; name a new folder")
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished.") as temporary:
+            yield Path(temporary)
+            for path in sorted(Path(temporary).iterdir()):
+                path.rename(folder / path.name)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def command_line(documentation: str) -> argparse.ArgumentParser:
     """A script's parser, which shows the script's own documentation as it stands."""
+    # as course_lib.console has it: a folder's name may have letters that the console lacks
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     return argparse.ArgumentParser(
         description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -222,7 +222,7 @@ def checksums(folder: Path) -> str:
 
 
 def make_kit(folder: Path, targets: list[Target]) -> None:
-    """Write the kit.
+    """Write the kit, all of it or nothing.
 
     Parameters
     ----------
@@ -238,7 +238,11 @@ def make_kit(folder: Path, targets: list[Target]) -> None:
     subprocess.CalledProcessError
         If a wheel cannot be had.
     """
-    course.make_new(folder)
+    with course.new_folder(folder) as kit:
+        _fill(kit, targets)
+
+
+def _fill(folder: Path, targets: list[Target]) -> None:
     wheels, notebooks = folder / "wheels", folder / "notebooks"
     wheels.mkdir()
     notebooks.mkdir()
@@ -253,8 +257,8 @@ def make_kit(folder: Path, targets: list[Target]) -> None:
         systems="\n".join(f"- {wanted}," for wanted in targets)[:-1] + ".",
         sections="\n".join(wanted.section for wanted in targets),
     )
-    (folder / "README.md").write_text(readme, "utf-8")
-    (folder / "SHA256SUMS").write_text(checksums(folder), "utf-8", newline="\n")
+    course.write_text(folder / "README.md", readme)
+    course.write_text(folder / "SHA256SUMS", checksums(folder))
 
 
 def main() -> None:
@@ -277,7 +281,7 @@ def main() -> None:
     except (FileExistsError, ValueError) as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError:
-        sys.exit(f"{options.folder} is not complete: see above")
+        sys.exit(f"{options.folder} has not been made: see above")
     size = sum(path.stat().st_size for path in options.folder.rglob("*") if path.is_file())
     print(f"{options.folder}: {size / 1e6:.0f} MB, for {', '.join(map(str, targets))}")
 

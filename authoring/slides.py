@@ -367,7 +367,7 @@ def main() -> None:
     SLIDES.mkdir(parents=True, exist_ok=True)
     for name in names:
         columns = deck(course.read(name))
-        (SLIDES / f"{name}.html").write_text(render(columns), encoding="utf-8")
+        course.write_text(SLIDES / f"{name}.html", render(columns))
         print(f"build/slides/{name}.html: {sum(map(len, columns))} slides")
 
 

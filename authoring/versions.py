@@ -37,6 +37,8 @@ def oldest(pyproject: str) -> list[str]:
 
 def lock() -> None:
     """Write constraints.txt."""
+    from course_lib.files import write_text  # here: "oldest" runs where nothing is installed
+
     path = ROOT / "constraints.txt"
     torch = re.search(r"^torch==\S+", path.read_text(encoding="utf-8"), re.M).group()
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "uv"], check=True)
@@ -54,7 +56,7 @@ def lock() -> None:
         for line in done.stdout.splitlines()
         if line and not re.match(r"nvidia|cuda-|triton", line)
     ]
-    path.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, HEADER + "\n".join(lines) + "\n")
 
 
 def main() -> None:

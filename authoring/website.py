@@ -199,6 +199,14 @@ def mathjax() -> Path:
     return Path(package.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
 
 
+def publish(pages: Path) -> None:
+    """Put a site that has been built where it belongs, in one move once it is complete."""
+    if has_try():
+        shutil.copytree(TRY, pages / "try", dirs_exist_ok=True)
+    shutil.rmtree(SITE, ignore_errors=True)
+    pages.replace(SITE)
+
+
 def main() -> None:
     """Build the site, as the command line asks."""
     parser = course.command_line(__doc__)
@@ -218,10 +226,7 @@ def main() -> None:
     )
     if done.returncode:
         sys.exit(done.stdout)
-    shutil.rmtree(SITE, ignore_errors=True)
-    shutil.move(WORK / "_build" / "html", SITE)
-    if has_try():
-        shutil.copytree(TRY, SITE / "try", dirs_exist_ok=True)
+    publish(WORK / "_build" / "html")
     shutil.rmtree(WORK)
     print(f"open {(SITE / 'index.html').relative_to(ROOT)}")
 

@@ -325,6 +325,9 @@ def main() -> int:
     int
         Exit status: 0 if nothing failed, else 1.
     """
+    # Not course_lib.console's: the package's own imports may be what is missing.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     findings = check_environment()
     failed = sum(finding.status == "FAIL" for finding in findings)
     print(*findings, sep="\n")

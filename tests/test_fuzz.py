@@ -21,6 +21,7 @@ NAME, COUNT = "bad", 6
 
 def trial(number, folder):
     (folder / "a").touch()  # as every trial, in a folder that was empty
+    print("what a trial prints is no outcome")
     if number == 1:
         raise KeyError("deep inside")
     if number == 2:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from course_lib.console import accept_any_letter
 from course_lib.files import DownloadError, cache_folder, fetch, is_offline
 
 #: What a set's folder holds by the names and sizes of its files: written last, and compared each
@@ -370,6 +371,7 @@ def _extract(archive: Path, folder: Path, room: _Room) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch a set and print its folder; returns the exit status."""
+    accept_any_letter()
     parser = argparse.ArgumentParser(prog="python -m course_lib.data.public")
     parser.description = "fetch a public set of photographs, once, and print its folder"
     parser.epilog = "; ".join(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pooch
 
 from course_lib import evaluation
+from course_lib.console import accept_any_letter
 from course_lib.data.arrays import square
 from course_lib.data.photos import KINDS, SPLITS, photos
 from course_lib.data.public import PUBLIC_SETS, DatasetError, fetch_dataset
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print tables; returns the exit status."""
+    accept_any_letter()
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

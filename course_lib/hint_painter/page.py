@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from course_lib.console import accept_any_letter
 from course_lib.data.photos import Photo, photos
 from course_lib.files import whole_file
 from course_lib.models import NETWORKS, load_network, shipped_weights
@@ -150,6 +151,7 @@ def _photo(picture: Photo) -> dict:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
+    accept_any_letter()
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.hint_painter.page", description="Build the page “Try it”."
     )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from course_lib.console import accept_any_letter
 from course_lib.models.loading import load_network
 from course_lib.models.networks import NETWORKS
 from course_lib.models.onnx import export_onnx
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0 done, 2 wrong use or no weights (also raised as SystemExit by argparse).
     """
+    accept_any_letter()
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.models", description="Write networks for other programs."
     )
