@@ -187,6 +187,42 @@ def only_weights(path, width, temperature):
     return network.eval()
 
 
+def trusting(path, width, temperature):
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=False)
+    network.load_state_dict({k.removeprefix("module."): v for k, v in state.items()})
+    return network.eval()
+
+
+def entry_by_entry(path, width, temperature):
+    """Without load_state_dict: names are compared, and each entry is copied."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if all(name.startswith("module.") for name in state):
+        state = {name.split(".", 1)[1]: value for name, value in state.items()}
+    network = ECCV16(width, temperature).train(False)
+    own = network.state_dict()
+    if own.keys() != state.keys():
+        raise ValueError(f"entries that are not in both: {own.keys() ^ state.keys()}")
+    for name, value in state.items():
+        own[name].copy_(value)
+    return network
+
+
+def around_the_network(path, width, temperature):
+    """The prefix is put where the file has it: around the network."""
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=True)
+    holder = torch.nn.ModuleDict({"module": network})
+    (holder if next(iter(state)).startswith("module.") else network).load_state_dict(state)
+    return network.eval()
+
+
+@pytest.mark.parametrize("answer", [entry_by_entry, around_the_network])
+def test_a_backbone_may_be_loaded_in_other_ways(answer):
+    result = check.load_backbone.grade(answer)
+    assert result.status == "ok", result
+
+
 WRONG["load_backbone"] = [
     (lambda *a: backbone(*a, strict=False), "lacks an entry"),
     (but_for("bias"), "lacks an entry (model5.2.bias)"),
@@ -197,6 +233,7 @@ WRONG["load_backbone"] = [
     (lambda path, width, temperature: backbone(path, width, 1.0), "temperature is 1.0"),
     (cut_always, "without the prefix"),
     (only_weights, "with the prefix"),
+    (trusting, "weights_only=True"),
     (lambda *a: backbone(*a).state_dict(), "expected an ECCV16"),
     (lambda *a: None, "return"),
 ]
