@@ -445,6 +445,35 @@ WRONG["best_and_stop"] += [
     (lambda z, p: (z.sort(), after(z, p))[1], "changes the list"),
 ]
 
+
+def halfway_to_the_mean(L, known_L, known_ab):
+    half = known_ab.mean((0, 2, 3))[:, None, None] * 0.8
+    return np.broadcast_to(half, (len(L), 2, *L.shape[2:]))
+
+
+def straight_line(L, known_L, known_ab):
+    """For a and for b a straight line over lightness."""
+    planes = [
+        np.polyval(np.polyfit(known_L.ravel(), known_ab[:, c].ravel(), 1), L) for c in (0, 1)
+    ]
+    return np.concatenate(planes, axis=1)
+
+
+def two_kinds(L, known_L, known_ab):
+    """Two colours, one for what is dark and one for what is light."""
+    dark = known_L[:, 0] < 70
+    colours = np.moveaxis(known_ab, 1, -1)
+    kinds = np.where(L < 70, 0, 1)[:, 0]
+    means = np.stack([np.median(colours[dark], axis=0), np.median(colours[~dark], axis=0)])
+    return torch.from_numpy(means)[torch.from_numpy(kinds)].permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("answer", [straight_line, two_kinds])
+def test_tissue_may_be_coloured_in_simpler_ways(answer):
+    result = check.colour_tissue.grade(answer)
+    assert result.status == "ok", result
+
+
 WRONG["colour_tissue"] = [
     (lambda L, known_L, known_ab: known_ab.mean((0, 2, 3))[:, None, None], "expected shape"),
     (
@@ -454,6 +483,8 @@ WRONG["colour_tissue"] = [
         "still ahead",
     ),
     (lambda L, known_L, known_ab: np.full((len(L), 2, *L.shape[2:]), 60.0), "still ahead"),
+    (lambda L, known_L, known_ab: np.zeros((len(L), 2, *L.shape[2:])), "No colour at all"),
+    (halfway_to_the_mean, "No colour at all"),
     (lambda L, known_L, known_ab: None, "return"),
 ]
 

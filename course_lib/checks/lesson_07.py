@@ -507,5 +507,12 @@ def colour_tissue(function):
         mine < rivals["one colour"],
         f"mean error in Lab units: {table}. One colour for every pixel is still ahead of yours.",
     )
+    expect(
+        mine < rivals["gray"],
+        f"mean error in Lab units: {table}. No colour at all is still nearer to the truth than "
+        "yours: most of this tissue is pale. Either your colours do not go by the lightness yet, "
+        "or pixels and colours are in different orders: before reshape(-1, 2) the axis of a and b "
+        "has to be the last one (np.moveaxis).",
+    )
     place = [name for name, _ in order].index("yours") + 1
     return f"place {place} of {len(order)}. Mean error in Lab units: {table}."
