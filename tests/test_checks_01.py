@@ -4,7 +4,13 @@ import torch
 from lesson import defined_in
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
-from torch.utils.data import DataLoader
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+)
 
 import course_lib as cl
 from course_lib.checks import lesson_01 as check
@@ -47,6 +53,8 @@ WRONG["best_constant"] = [
     (either(lambda x: mean(x)[::-1], median), "changed places"),
     (either(lambda x: x.sum(axis=0), median), "is possible"),
     (either(mean, lambda x: np.zeros(2)), "is possible"),
+    (either(lambda x: mean(x).round(), lambda x: median(x).round()), "in whole numbers"),
+    (either(mean, lambda x: median(x).round()), "in whole numbers"),
     (lambda colours, loss: None, "return"),
 ]
 
@@ -58,6 +66,15 @@ def test_a_search_finds_the_best_constant_too():
         return grid[error.mean(axis=1).argmin(axis=0)]
 
     assert check.best_constant.grade(search).status == "ok"
+
+
+def test_the_best_constant_may_be_found_by_sorting_and_adding():
+    def by_hand(colours, loss):
+        if loss == "squared":
+            return [sum(column) / len(column) for column in colours.T]
+        return np.sort(colours, axis=0)[len(colours) // 2]
+
+    assert check.best_constant.grade(by_hand).status == "ok"
 
 
 def loaders(train_on, judge_on, batch_size, **options):
@@ -76,6 +93,43 @@ def both_shuffled(training, validation, size):
     return [DataLoader(d, size, shuffle=True) for d in data]
 
 
+def emptied(t, v, n):
+    pairs = [[make_pair(x.pop(0)) for _ in range(len(x))] for x in (t, v)]
+    return DataLoader(pairs[0], n, shuffle=True), DataLoader(pairs[1], n)
+
+
+class Pairs(Dataset):
+    """Pairs that are made when they are asked for."""
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def __getitem__(self, index):
+        return make_pair(self.pictures[index])
+
+
+def with_datasets(training, validation, batch_size=4):
+    first = DataLoader(Pairs(training), batch_size=batch_size, shuffle=True)
+    return first, DataLoader(Pairs(validation), batch_size=batch_size)
+
+
+def with_samplers(training, validation, batch_size=4):
+    sampled = []
+    for pictures, sampler in ((training, RandomSampler), (validation, SequentialSampler)):
+        data = TensorDataset(*map(torch.stack, zip(*map(make_pair, pictures), strict=True)))
+        sampled.append(DataLoader(data, sampler=sampler(data), batch_size=batch_size))
+    return sampled
+
+
+@pytest.mark.parametrize("answer", [with_datasets, with_samplers])
+def test_loaders_may_be_made_in_other_ways(answer):
+    result = check.make_loaders.grade(answer)
+    assert result.status == "ok", result
+
+
 WRONG["make_loaders"] = [
     (lambda t, v, n: loaders(t + v, t + v, n), "validation loader"),
     (lambda t, v, n: loaders(t, t, n), "training pictures come out of the validation"),
@@ -89,6 +143,9 @@ WRONG["make_loaders"] = [
     (lambda t, v, n: loaders(t, v, n)[0], "two loaders"),
     (lambda t, v, n: (DataLoader(t, n), DataLoader(v, n)), "make_pair"),
     (lambda t, v, n: loaders(t, v, 1), "Hand batch_size on"),
+    (lambda t, v, n: loaders(t, v, 4), "batch_size=5 was asked for"),
+    (lambda t, v, n: (loaders(t, v, n)[0], loaders(t, v, 4)[1]), "of the validation loader"),
+    (emptied, "changes its argument t "),
     (lambda t, v, n: None, "return"),
 ]
 

@@ -339,6 +339,12 @@ def both_learn(generator, discriminator, optimizer, L, ab):
     return turn(generator, discriminator, optimizer, L, ab, detach=False)
 
 
+def turn_and_spoil(spoilt, *arguments):
+    loss = turn(*arguments)
+    spoilt /= 110
+    return loss
+
+
 def squashed(real, fake):
     return discriminator_loss(real.sigmoid(), fake.sigmoid())
 
@@ -354,6 +360,8 @@ WRONG["discriminator_turn"] = [
     (without_gradient, "did not move"),
     (both_learn, "weights have changed"),
     (frozen_for_good, "cannot learn"),
+    (lambda *a: turn_and_spoil(a[3], *a), "changes its argument"),
+    (lambda *a: turn_and_spoil(a[4], *a), "changes its argument"),
     (lambda *a: None, "return"),
 ]
 
@@ -374,7 +382,18 @@ def test_other_right_turns():
         optimizer.step()
         return loss.item()
 
-    for answer in (no_grad, turn):
+    def half_by_half(generator, discriminator, optimizer, L, ab):
+        optimizer.zero_grad()
+        real = discriminator(L, ab)
+        first = entropy(real, ones(real)) / 2
+        first.backward()
+        fake = discriminator(L, generator(L).detach())
+        second = entropy(fake, zeros(fake)) / 2
+        second.backward()
+        optimizer.step()
+        return first.item() + second.item()
+
+    for answer in (no_grad, half_by_half, turn):
         result = check.discriminator_turn.grade(answer)
         assert result.status == "ok", result
 
@@ -470,7 +489,57 @@ def maker_who_moves_both(generator, discriminator, optimizer, L, ab, l1_weight=1
     return maker(generator, discriminator, both, L, ab, l1_weight, still=False)
 
 
+def discriminator_left_frozen(generator, discriminator, *rest, **options):
+    result = maker(generator, discriminator, *rest, **options)
+    discriminator.requires_grad_(False)
+    return result
+
+
+def discriminator_half_frozen(generator, discriminator, *rest, **options):
+    result = maker(generator, discriminator, *rest, **options)
+    next(discriminator.parameters()).requires_grad_(False)
+    return result
+
+
+def maker_who_spoils(number):
+    def answer(*arguments, **options):
+        result = maker(*arguments, **options)
+        arguments[number].mul_(0.5)
+        return result
+
+    return answer
+
+
+def maker_by_hand(generator, discriminator, optimizer, L, ab, l1_weight=10.0):
+    """Without freezing: gradients are asked of the generator's parameters alone."""
+    made = generator(L)
+    l1, deceive = (made - ab).abs().mean(), adversarial_loss(discriminator(L, made))
+    parameters = list(generator.parameters())
+    slopes = torch.autograd.grad(l1_weight * l1 / 110 + deceive, parameters)
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        parameter.grad = slope
+    optimizer.step()
+    return l1.item(), deceive.item()
+
+
+def maker_who_cleans_up(generator, discriminator, optimizer, L, ab, l1_weight=10.0):
+    """Without freezing: what collects in the discriminator is cleared afterwards."""
+    result = maker(generator, discriminator, optimizer, L, ab, l1_weight, still=False)
+    discriminator.zero_grad()
+    return result
+
+
+@pytest.mark.parametrize("answer", [maker, maker_by_hand, maker_who_cleans_up])
+def test_the_discriminator_may_be_kept_still_in_other_ways(answer):
+    result = check.generator_turn.grade(answer)
+    assert result.status == "ok", result
+
+
 WRONG["generator_turn"] = [
+    (discriminator_left_frozen, "left frozen"),
+    (discriminator_half_frozen, "1 of its"),
+    (maker_who_spoils(3), "changes its argument"),
+    (maker_who_spoils(4), "changes its argument"),
     (lambda *a, **o: maker(*a, **o, total=lambda l1, d, w: l1 + d), "without its weight"),
     (lambda *a, **o: maker(*a, **o, total=lambda l1, d, w: d), "game alone"),
     (lambda *a, **o: maker(*a, **o, total=lambda l1, d, w: w * l1 - d), "another step"),

@@ -187,6 +187,42 @@ def only_weights(path, width, temperature):
     return network.eval()
 
 
+def trusting(path, width, temperature):
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=False)
+    network.load_state_dict({k.removeprefix("module."): v for k, v in state.items()})
+    return network.eval()
+
+
+def entry_by_entry(path, width, temperature):
+    """Without load_state_dict: names are compared, and each entry is copied."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if all(name.startswith("module.") for name in state):
+        state = {name.split(".", 1)[1]: value for name, value in state.items()}
+    network = ECCV16(width, temperature).train(False)
+    own = network.state_dict()
+    if own.keys() != state.keys():
+        raise ValueError(f"entries that are not in both: {own.keys() ^ state.keys()}")
+    for name, value in state.items():
+        own[name].copy_(value)
+    return network
+
+
+def around_the_network(path, width, temperature):
+    """The prefix is put where the file has it: around the network."""
+    network = ECCV16(width, temperature)
+    state = torch.load(path, weights_only=True)
+    holder = torch.nn.ModuleDict({"module": network})
+    (holder if next(iter(state)).startswith("module.") else network).load_state_dict(state)
+    return network.eval()
+
+
+@pytest.mark.parametrize("answer", [entry_by_entry, around_the_network])
+def test_a_backbone_may_be_loaded_in_other_ways(answer):
+    result = check.load_backbone.grade(answer)
+    assert result.status == "ok", result
+
+
 WRONG["load_backbone"] = [
     (lambda *a: backbone(*a, strict=False), "lacks an entry"),
     (but_for("bias"), "lacks an entry (model5.2.bias)"),
@@ -197,6 +233,7 @@ WRONG["load_backbone"] = [
     (lambda path, width, temperature: backbone(path, width, 1.0), "temperature is 1.0"),
     (cut_always, "without the prefix"),
     (only_weights, "with the prefix"),
+    (trusting, "weights_only=True"),
     (lambda *a: backbone(*a).state_dict(), "expected an ECCV16"),
     (lambda *a: None, "return"),
 ]
@@ -408,6 +445,35 @@ WRONG["best_and_stop"] += [
     (lambda z, p: (z.sort(), after(z, p))[1], "changes the list"),
 ]
 
+
+def halfway_to_the_mean(L, known_L, known_ab):
+    half = known_ab.mean((0, 2, 3))[:, None, None] * 0.8
+    return np.broadcast_to(half, (len(L), 2, *L.shape[2:]))
+
+
+def straight_line(L, known_L, known_ab):
+    """For a and for b a straight line over lightness."""
+    planes = [
+        np.polyval(np.polyfit(known_L.ravel(), known_ab[:, c].ravel(), 1), L) for c in (0, 1)
+    ]
+    return np.concatenate(planes, axis=1)
+
+
+def two_kinds(L, known_L, known_ab):
+    """Two colours, one for what is dark and one for what is light."""
+    dark = known_L[:, 0] < 70
+    colours = np.moveaxis(known_ab, 1, -1)
+    kinds = np.where(L < 70, 0, 1)[:, 0]
+    means = np.stack([np.median(colours[dark], axis=0), np.median(colours[~dark], axis=0)])
+    return torch.from_numpy(means)[torch.from_numpy(kinds)].permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("answer", [straight_line, two_kinds])
+def test_tissue_may_be_coloured_in_simpler_ways(answer):
+    result = check.colour_tissue.grade(answer)
+    assert result.status == "ok", result
+
+
 WRONG["colour_tissue"] = [
     (lambda L, known_L, known_ab: known_ab.mean((0, 2, 3))[:, None, None], "expected shape"),
     (
@@ -417,6 +483,8 @@ WRONG["colour_tissue"] = [
         "still ahead",
     ),
     (lambda L, known_L, known_ab: np.full((len(L), 2, *L.shape[2:]), 60.0), "still ahead"),
+    (lambda L, known_L, known_ab: np.zeros((len(L), 2, *L.shape[2:])), "No colour at all"),
+    (halfway_to_the_mean, "No colour at all"),
     (lambda L, known_L, known_ab: None, "return"),
 ]
 

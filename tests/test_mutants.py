@@ -1,5 +1,7 @@
 """The program that changes solutions: what it changes, and which changes it counts as mistakes."""
 
+import copy
+
 import mutants
 import numpy as np
 import pytest
@@ -56,6 +58,78 @@ def test_what_does_the_same_on_all_inputs_is_no_mistake(change, mistake):
     calls = [((np.random.default_rng(1).random((4, 3)), 3.0), {})]
     (found,) = [function for text, function in made_of(CODE, "scaled") if change in text]
     assert mutants.is_mistake(solution(CODE, "scaled"), found, calls, loss=False) == mistake
+
+
+@pytest.fixture
+def few_inputs(monkeypatch):
+    """Enough to tell these short functions apart, and quick where they do the same."""
+    monkeypatch.setattr(mutants, "INPUTS", 40)
+
+
+LOADER = """\
+def loader(data, size=2):
+    chosen = DataLoader(data, size, shuffle=True)
+    return chosen
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ("size -> 2", True),
+        ("True -> False", True),
+        ("changes data in place", True),
+        ("changes size in place", False),
+        ("rounded", False),
+    ],
+)
+def test_loaders_are_compared_by_the_batches_that_they_give(change, mistake, few_inputs):
+    code = "from torch.utils.data import DataLoader\n" + LOADER
+    calls = [(([torch.tensor([float(n)]) for n in range(9)], 3), {})]
+    (found,) = [function for text, function in made_of(code, "loader") if change in text]
+    assert mutants.is_mistake(solution(code, "loader"), found, calls, loss=False) == mistake
+
+
+READER = """\
+def read(path, width):
+    data = torch.load(path, weights_only=True)
+    if data["width"] != width:
+        raise ValueError(width)
+    return data["weight"]
+"""
+
+
+def test_a_file_is_kept_for_as_long_as_mutants_are_compared(tmp_path, few_inputs):
+    given, folder = tmp_path / "some.pth", tmp_path / "kept"
+    folder.mkdir()
+    torch.save({"width": 3, "weight": torch.ones(2)}, given)
+    kept = mutants.kept(given, folder)
+    given.unlink()
+    right = solution(READER, "read")
+    calls = [((kept, 3), {}), ((kept, 4), {})]
+    found = dict(made_of(READER, "read"))
+    for change, mistake in {
+        "weights_only=True) -> torch.load(path)": False,  # that is the default
+        "changes width in place": False,
+        "without: if": True,  # the second call is to fail
+    }.items():
+        (mutant,) = [function for text, function in found.items() if change in text]
+        assert mutants.is_mistake(right, mutant, calls, loss=False) == mistake, change
+
+
+def test_networks_in_another_mode_or_of_another_temperature_are_not_the_same():
+    from course_lib.models.eccv16 import ECCV16
+
+    network = ECCV16(0.02, 0.4).eval()
+    assert mutants.same(network, copy.deepcopy(network))
+    assert not mutants.same(network, copy.deepcopy(network).train())
+    other = copy.deepcopy(network)
+    other.temperature = 0.5
+    assert not mutants.same(network, other)
+
+
+def test_challenges_that_are_judged_by_a_score_are_exercises():
+    assert mutants.BY_SCORE.keys() <= {name for _, name, _ in mutants.EXERCISES}
 
 
 def test_a_loss_that_is_cut_off_is_a_mistake():

@@ -1085,8 +1085,8 @@ assert all(point in text for point in protocol) and text.count("<tr>") == len(ta
 # *Hard, 10 minutes.* One colour for all is a poor rival. You have the training tiles, and you know that
 # what is dark is brown and what is light is white. Write a colourizer that is *not* a network, and see
 # how near it comes. The check measures it on the test tiles and ranks it against gray, one colour, and
-# the mean colour of each lightness. To pass, beat one colour. To win, beat them all. Then compare with
-# what the network achieved in section 7.
+# the mean colour of each lightness. To pass, beat gray and one colour. To win, beat them all. Then
+# compare with what the network achieved in section 7.
 
 
 # %% tags=["exercise"]

@@ -36,13 +36,39 @@ def ask(function: Callable, *arguments: Any, **options: Any) -> Any:
     TryAgain
         If it changes an array or a tensor that it was given: a picture that somebody still needs.
     """
+    return ask_to_change((), function, *arguments, **options)
+
+
+def ask_to_change(subjects: Sequence, function: Callable, *arguments: Any, **options: Any) -> Any:
+    """Call a function that is to change some of its arguments, and see that it spares the others.
+
+    Parameters
+    ----------
+    subjects : sequence
+        The function's first arguments, such as a network and its optimizer: those it gets
+        themselves.
+    function : callable
+        The learner's.
+    *arguments, **options
+        For the function, after the subjects: of those it gets copies.
+
+    Returns
+    -------
+    object
+        Whatever it returns.
+
+    Raises
+    ------
+    TryAgain
+        As for `ask`, if it changes an array or a tensor among the arguments and options.
+    """
     given, named = copy.deepcopy((arguments, options))
-    got = function(*given, **named)
+    got = function(*subjects, *given, **named)
     before, after = (*arguments, *options.values()), (*given, *named.values())
     for number, (one, other) in enumerate(zip(before, after, strict=True)):
         if not _unchanged(one, other):
             if number < len(arguments):
-                name = _name_of(function, number)
+                name = _name_of(function, len(subjects) + number)
             else:
                 name = list(options)[number - len(arguments)]
             raise TryAgain(

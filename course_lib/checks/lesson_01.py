@@ -1,5 +1,7 @@
 """Checks of lesson 01, "Find out what gray does not tell"."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.signal import correlate
@@ -34,6 +36,14 @@ def best_constant(function):
     rng = np.random.default_rng(1)
     # skewed, so that mean, median and mode are far apart
     colours = np.stack([rng.exponential(30, 501) - 5, 10 - rng.exponential(20, 501)], axis=1)
+    _expect_cheapest(function, colours)
+    # within a few units of each other, so that a constant in whole numbers is too coarse
+    _expect_cheapest(function, colours / 20)
+    return "the mean for squared errors, the median for absolute ones."
+
+
+def _expect_cheapest(function: Callable, colours: np.ndarray) -> None:
+    """Raise `TryAgain` unless no colour costs less than the answers for these pixels."""
     best = {"squared": colours.mean(axis=0), "absolute": np.median(colours, axis=0)}
     for loss, other in (("squared", "absolute"), ("absolute", "squared")):
         what = f'the best constant by "{loss}" error'
@@ -42,14 +52,15 @@ def best_constant(function):
         mistakes = {
             f"That colour is best by {other} error.": best[other],
             "a and b have changed places. Column 0 is a, column 1 is b.": best[loss][::-1],
+            "That is the best one in whole numbers. Nothing in the task asks for those: leave "
+            "away the rounding.": np.rint(best[loss]),
         }
         hint = "Try some constants by hand: in which direction does the cost fall?"
         expect(
             cost <= least * 1.001,
-            f"{what}: yours costs {cost:.1f}, and {least:.1f} is possible. "
+            f"{what}: yours costs {cost:.4g}, and {least:.4g} is possible. "
             + (recognise(guess, mistakes, 1e-6) or hint),
         )
-    return "the mean for squared errors, the median for absolute ones."
 
 
 def _flat_pictures(first: int, count: int) -> list[np.ndarray]:
@@ -128,14 +139,22 @@ def make_loaders(function):
         "the validation pictures do not come in the order of the list. Nothing is learned there, "
         "so there is no reason to shuffle them.",
     )
+    # 4 is also what the function takes if it is not told; 5 tells its argument from that number
+    for wanted in (4, 5):
+        loaders = expect_two(ask(function, training, validation, wanted), "two loaders")
+        _expect_batches(loaders, wanted)
+    return "two lists, kept apart; training shuffled anew each epoch, validation in order."
+
+
+def _expect_batches(loaders: tuple, wanted: int) -> None:
+    """Raise `TryAgain` unless the first batch of both loaders has the size that was asked for."""
     for name, loader in zip(("training", "validation"), loaders, strict=True):
         size = len(next(iter(loader))[0])
         expect(
-            size == 4,
-            f"a batch of the {name} loader holds {size} pictures; batch_size=4 was asked for. "
-            "Hand batch_size on to the DataLoader.",
+            size == wanted,
+            f"a batch of the {name} loader holds {size} pictures; batch_size={wanted} was asked "
+            "for. Hand batch_size on to the DataLoader.",
         )
-    return "two lists, kept apart; training shuffled anew each epoch, validation in order."
 
 
 def _pairs(pictures: list[np.ndarray]) -> list[tuple[Tensor, Tensor]]:

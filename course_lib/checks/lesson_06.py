@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from course_lib.checks.answers import (
     ask,
+    ask_to_change,
     choose,
     expect_array,
     expect_close,
@@ -194,8 +195,10 @@ def discriminator_turn(function: Callable):
         pairs = zip(discriminator.parameters(), expected, strict=True)
         return max((p.detach() - q).abs().max().item() for p, q in pairs)
 
-    loss = function(generator, watched, optimizer, L.clone(), ab.clone())
-    loss = expect_number(loss, "the loss")
+    def turn() -> float:
+        return ask_to_change((generator, watched, optimizer), function, L, ab)
+
+    loss = expect_number(turn(), "the loss")
     expect(
         all(torch.equal(p, q) for p, q in zip(generator.parameters(), own, strict=True)),
         "the generator's weights have changed; this is the discriminator's turn.",
@@ -227,7 +230,7 @@ def discriminator_turn(function: Callable):
         "the generator's weights no longer ask for gradients, so it cannot learn when its turn "
         "comes. Detach its colours instead.",
     )
-    function(generator, watched, optimizer, L.clone(), ab.clone())
+    turn()
     expect(
         error(after[1]) < 1e-3,
         "the first call is right, but the second is not: gradients of the first still count. "
@@ -276,8 +279,8 @@ def generator_turn(function: Callable):
             pairs = zip(of.parameters(), expected, strict=True)
             return max((p.detach() - q).abs().max().item() for p, q in pairs)
 
-        def turn(of=(generator, discriminator, optimizer), with_ab=(L, ab), weight=weight):
-            return function(*of, *(x.clone() for x in with_ab), l1_weight=weight)
+        def turn(of=(generator, discriminator, optimizer), given=(L, ab), weight=weight):
+            return ask_to_change(of, function, *given, l1_weight=weight)
 
         got = expect_two(turn(), "two numbers, the L1 error in Lab units and the loss in the game")
         for name, mine, true in zip(
@@ -307,6 +310,7 @@ def generator_turn(function: Callable):
             all(p.grad is None or not p.grad.any() for p in discriminator.parameters()),
             "gradients have collected in the discriminator; it was to stand still.",
         )
+        _expect_awake(discriminator)
         turn()
         expect(
             error(_descended(weight, 2)[1]) < 1e-4,
@@ -314,6 +318,17 @@ def generator_turn(function: Callable):
             "Call optimizer.zero_grad().",
         )
     return "it learns to be near the truth and to be taken for a photograph, both at once."
+
+
+def _expect_awake(discriminator: nn.Module) -> None:
+    """Raise `TryAgain` unless the discriminator can learn when its own turn comes."""
+    asleep = [not parameter.requires_grad for parameter in discriminator.parameters()]
+    expect(
+        not any(asleep),
+        f"the discriminator is left frozen: after the turn {sum(asleep)} of its {len(asleep)} "
+        "parameters ask for no gradients, so it cannot learn when its own turn comes. It stands "
+        "still for this turn alone: call discriminator.requires_grad_(True) once it has judged.",
+    )
 
 
 @check

@@ -1,7 +1,9 @@
 """Checks of lesson 07, "Teach a trained network a new domain"."""
 
+import contextlib
 import copy
 import itertools
+import os
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -101,7 +103,32 @@ def load_backbone(function):
                 "counts, biases and running averages too: let load_state_dict be strict, as it "
                 "is unless told otherwise."
             )
+        _expect_no_code_run(function, Path(folder), state)
     return "every entry is loaded, and a file that lacks one is refused."
+
+
+class _Code:
+    """What a file may hold beside tensors: an instruction, here to make a folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def _expect_no_code_run(function: Callable, folder: Path, state: dict[str, Tensor]) -> None:
+    """Raise `TryAgain` if reading a file does what the file says."""
+    path, trace = folder / "from-anywhere.pth", folder / "trace"
+    torch.save(state | {"extra": _Code(trace)}, path)
+    with contextlib.suppress(Exception):  # which error is PyTorch's or the learner's choice
+        function(path, WIDTH, TEMPERATURE)
+    expect(
+        not trace.exists(),
+        "a file that held an instruction beside its tensors was obeyed: it made a folder, and it "
+        "could have done anything that you can. Files of weights come from anywhere; leave "
+        "weights_only=True in torch.load, which then takes tensors and refuses the rest.",
+    )
 
 
 class _Toy(nn.Module):
@@ -479,6 +506,13 @@ def colour_tissue(function):
     expect(
         mine < rivals["one colour"],
         f"mean error in Lab units: {table}. One colour for every pixel is still ahead of yours.",
+    )
+    expect(
+        mine < rivals["gray"],
+        f"mean error in Lab units: {table}. No colour at all is still nearer to the truth than "
+        "yours: most of this tissue is pale. Either your colours do not go by the lightness yet, "
+        "or pixels and colours are in different orders: before reshape(-1, 2) the axis of a and b "
+        "has to be the last one (np.moveaxis).",
     )
     place = [name for name, _ in order].index("yours") + 1
     return f"place {place} of {len(order)}. Mean error in Lab units: {table}."
