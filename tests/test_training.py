@@ -530,6 +530,14 @@ def test_a_stage_that_goes_on_keeps_optimizer_head_and_averages(tiny_codes, tmp_
         pairs = zip(one.parameters(), other.parameters(), strict=True)
         assert all(torch.equal(mine, others) for mine, others in pairs)
     assert not same_state(before.average, recipe.average)
+    # with another class head that is told before the first step, not after hours of training
+    arrays |= {"more": Labelled(tiny_codes, np.zeros(len(tiny_codes), int))}
+    for change in ({"train": {"train": 1, "more": 1}}, {"label_weight": 0.0}):
+        one, two = ({"train": "train"} | stage for stage in stages)
+        other = STAGES | {"stages": [one, two | change]}
+        with pytest.raises(ValueError, match="takes over the class head"):
+            train_run(other, arrays, tiny_codes[:4], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
     with pytest.raises(ValueError, match="l1 cannot go on from one by classification"):
         stages_of(STAGES | {"stages": [{"steps": 1}, {"recipe": "l1", "goes_on": True}]})
 

@@ -149,6 +149,12 @@ def as_mixture(pictures: Pictures) -> list[tuple[np.ndarray, np.ndarray | None, 
     ]
 
 
+def count_kinds(pictures: Pictures) -> list[int]:
+    """How many kinds the labels of each array of a mixture tell apart; 0 where it has none."""
+    labels = (known for _, known, _ in as_mixture(pictures))
+    return [0 if known is None else int(known.max()) + 1 for known in labels]
+
+
 class LabBatches:
     """Batches from one array of Lab pixels, or from a mixture of several.
 

@@ -13,7 +13,7 @@ from course_lib.data.prior import ab_prior, training_prior
 from course_lib.metrics import ab_error_curve, auc, balanced_auc, colourfulness_ratio
 from course_lib.models import evaluating
 from course_lib.models.eccv16 import ECCV16
-from course_lib.training.batches import Pictures, Settings, as_mixture
+from course_lib.training.batches import Pictures, Settings, as_mixture, count_kinds
 from course_lib.training.optim import initialize
 from course_lib.training.supervised import SupervisedRecipe
 
@@ -121,8 +121,8 @@ class Classification(SupervisedRecipe):
         settings: ClassificationSettings,
     ):
         network.model_out.requires_grad_(False)
-        arrays, labels, weights = zip(*as_mixture(codes), strict=True)
-        counts = [0 if known is None else int(known.max()) + 1 for known in labels]
+        arrays, _, weights = zip(*as_mixture(codes), strict=True)
+        counts = count_kinds(codes)
         if settings.label_weight and not any(counts):
             raise ValueError("label_weight needs pictures with labels; prepare them from folders")
         head = _label_head(network, sum(counts)) if settings.label_weight else None

@@ -37,6 +37,7 @@ from course_lib.training.batches import (
     Pictures,
     Settings,
     as_mixture,
+    count_kinds,
     expect_kind,
 )
 from course_lib.training.classification import (
@@ -263,6 +264,13 @@ def _pictures(stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Labell
     return [(arrays[name], share) for name, share in shares.items()]
 
 
+def _class_head(
+    stage: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Labelled]
+) -> list[int] | None:
+    """The kinds of each array that a stage's class head tells apart; None where it has none."""
+    return count_kinds(_pictures(stage, arrays)) if stage.get("label_weight") else None
+
+
 def build_network(
     config: Mapping[str, Any], start: str | os.PathLike | None = None, trunk: str | None = None
 ) -> nn.Module:
@@ -368,6 +376,13 @@ def train_run(
     stages = stages_of(config)
     for stage in stages:  # what is wrong with the last one shall not come out after hours
         LabBatches(_pictures(stage, arrays), _settings(stage))
+    for before, stage in pairwise(stages):
+        if stage.get("goes_on") and _class_head(before, arrays) != _class_head(stage, arrays):
+            raise ValueError(
+                "a stage that goes on takes over the class head, which needs the same arrays "
+                "with labels in the same order, and label_weight in both or in neither: change "
+                "the stage's train or label_weight, or leave goes_on out"
+            )
     network = build_network(stages[0], start, trunk)
     built = ("width", *look_up(config["model"]).settings)
     config |= {name: getattr(network, name) for name in built}
