@@ -6,7 +6,8 @@ A kind of fuzzing is a module with
 - ``COUNT``: trials of a whole run; ``FEW``: those that the unit tests take;
 - ``trial(number, folder)``: makes the case of that number in an empty folder, tries it, and
   returns in a word or two what happened. Exceptions that are documented are such outcomes; any
-  other is a fault, and so is what `check` finds wrong.
+  other is a fault, and so is what `check` finds wrong;
+- ``begin()``, if its trials share something that takes time: called once in each process.
 
 It joins by its name in `KINDS`. Trials run in processes of their own, since a crash or a hang must
 not end the run.
@@ -27,7 +28,7 @@ from queue import Empty, Queue
 from types import ModuleType
 
 #: Modules beside this one, in the order of the table.
-KINDS = ("pictures", "weights", "disks", "runs", "archives", "interrupts")
+KINDS = ("pictures", "weights", "disks", "runs", "archives", "interrupts", "together")
 #: Seconds that a trial may take.
 PATIENCE = 20.0
 
@@ -35,6 +36,11 @@ PATIENCE = 20.0
 def module_of(name: str) -> ModuleType:
     """The module of a kind."""
     return importlib.import_module(f"tests.fuzz.{name}")
+
+
+def begin(name: str) -> None:
+    """Load a kind and make what its trials share."""
+    getattr(module_of(name), "begin", lambda: None)()
 
 
 def numbers_of(name: str, number: int) -> random.Random:

@@ -19,7 +19,7 @@ def _answers():
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     answers = _answers()
-    frame.module_of(sys.argv[1])
+    frame.begin(sys.argv[1])
     print("ready", file=answers)
     for line in sys.stdin:
         try:
