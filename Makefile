@@ -186,15 +186,19 @@ class: .venv-class/installed ## make a course folder for nbgrader: make class OU
 offline-kit: $(STAMP) ## a folder to install from without a network: [OUT=folder] [FOR=windows-3.12]
 	$(BIN)/python -m authoring.offline_kit '$(or $(OUT),build/offline-kit)' $(if $(FOR),--for $(FOR))
 
+# The arrays of `make arrays`, by the names that the configs call them.
+SETS := miniplaces mini-imagenet flickr8k imagenette-224 caltech-101 pacs intel-scenes tiny-imagenet
+on-all-sets = $(foreach set,$(SETS),--train $(set)=$(ARRAYS)/$(set)-train.npy) \
+	--validation $(ARRAYS)/miniplaces-validation.npy
+
 .PHONY: train-eccv16
-train-eccv16: $(STAMP) ## ECCV16 in five stages: TRAIN=a.npy TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
-	$(BIN)/python -m course_lib.training eccv16 --train small=$(TRAIN) \
-		--train large=$(TRAIN_LARGE) --validation $(VALIDATION_LARGE) --run runs/eccv16
+train-eccv16: $(STAMP) ## ECCV16 in seven stages, after `make arrays`: a day on two cores
+	$(BIN)/python -m course_lib.training eccv16 $(on-all-sets) --run runs/eccv16
 
 .PHONY: train-siggraph17
-train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk: TRAIN_LARGE=c.npy VALIDATION_LARGE=d.npy
-	$(BIN)/python -m course_lib.training siggraph17 --train $(TRAIN_LARGE) \
-		--validation $(VALIDATION_LARGE) --trunk course --run runs/siggraph17
+train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk, after `make arrays`
+	$(BIN)/python -m course_lib.training siggraph17 $(on-all-sets) --trunk course \
+		--run runs/siggraph17
 
 .PHONY: compare-trials
 compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a.npy VALIDATION_LARGE=d.npy

@@ -1,5 +1,7 @@
 """The arrays of all public sets: by hash, without what any of them holds out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,7 @@ from course_lib.data.prepare import kinds_of, labels_of
 from course_lib.data.public import PUBLIC_SETS
 from course_lib.data.split import part_of
 from course_lib.training.__main__ import main
-from course_lib.training.runs import load_array, load_arrays
+from course_lib.training.runs import CONFIGS, load_array, load_arrays, read_config, stages_of
 from course_lib.training.sets import TRAINING_SETS, array_of, build_arrays
 
 
@@ -66,6 +68,19 @@ def test_the_parts_are_those_of_the_hashes_and_of_the_subfolders_that_count(arra
     for part in ("validation", "test"):
         assert sum(counts[f"pacs-{part}"].values()) == parts.count(part)
     assert sum(counts["pacs-train"].values()) == parts.count("train")
+
+
+@pytest.mark.parametrize("network", ["eccv16", "siggraph17"])
+def test_the_networks_learn_from_these_arrays(network):
+    for stage in stages_of(read_config(CONFIGS / f"{network}.json")):
+        assert stage["train"].keys() <= TRAINING_SETS.keys()
+        assert stage["size"] <= min(TRAINING_SETS[name].size for name in stage["train"])
+
+
+def test_make_trains_on_all_of_them():
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    (line,) = (line for line in makefile.splitlines() if line.startswith("SETS :="))
+    assert line.split()[2:] == [*TRAINING_SETS]
 
 
 def test_kinds_come_with_the_training_pictures(arrays):
