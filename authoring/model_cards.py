@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import EngFormatter
 from safetensors import safe_open
 
 from authoring.compression import COMPARED
@@ -48,16 +49,20 @@ FACTS = {
 #: A network gets those whose columns its training has recorded. Balanced AuC is left out: a
 #: training takes it over all pixels at once, so that a few of the rarest colours decide it.
 PANELS: dict[str, dict[str, str]] = {
-    "training loss": {"loss": "sum", "huber": "Huber", "class": "cross entropy"},
+    "training loss": {
+        "loss": "sum",
+        "huber": "Huber",
+        "class": "cross entropy",
+        "colour": "of colours",
+        "label": "of kinds",
+    },
     "raw AuC, %": {"auc_raw": "raw AuC"},
     "colourfulness": {"colourfulness": "ratio"},
     "mean ab error, Lab units": {"error": "without hints", "error_hints": "with hints"},
 }
 
 #: What ``choose`` and ``compare`` measure, and what to call it.
-MEASURES = {
-    key: heading for key, (heading, _) in COLUMNS.items() if key not in ("ssim", "auc_pooled")
-}
+MEASURES = {key: heading for key, (heading, _) in COLUMNS.items() if key != "ssim"}
 
 
 def header(model: str) -> dict[str, str]:
@@ -146,7 +151,7 @@ def compared(
     """
     with (WEIGHTS / file).open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
-    columns = settings | MEASURES
+    columns = settings | {key: heading for key, heading in MEASURES.items() if key in rows[0]}
     table = [list(columns.values())]
     for row in rows:
         cells = [row[key] for key in columns]
@@ -164,7 +169,7 @@ def choices() -> str:
         return ""
     facts = header("eccv16")
     softened = re.findall(r"softened by ([\d.]+)", facts["training"]) or ["0"]
-    shipped = [float(x) for x in (facts["input_size"], softened[-1], facts["temperature"])]
+    shipped = [facts["input_size"], float(softened[-1]), float(facts["temperature"])]
     settings = {
         "weights": "weights",
         "size": "input size, pixels",
@@ -173,15 +178,16 @@ def choices() -> str:
     }
 
     def ships(row: dict) -> bool:
-        numbers = [float(row[key]) for key in ("size", "softening", "temperature")]
-        return row["weights"] == "averaged" and numbers == shipped
+        numbers = [float(row[key]) for key in ("softening", "temperature")]
+        return row["weights"] == "averaged" and [row["size"], *numbers] == shipped
 
     rows, table = compared("choices.csv", settings, ships)
     return (
-        "What other input sizes, softenings and temperatures would have given, and the weights of "
-        f"the last step instead of the averaged ones, on the first {rows[0]['pictures']} "
-        f"validation pictures at {rows[0]['pixels']} x {rows[0]['pixels']} pixels. What ships is "
-        f"in bold if it is among them.\n\n{table}"
+        "What other input sizes, softenings and temperatures would have given, the weights of the "
+        "last step instead of the averaged ones, and means of the answers (as logarithms of the "
+        "probabilities) to a picture and its mirror image or to a picture at two sizes, on the "
+        f"first {rows[0]['pictures']} validation pictures at {rows[0]['pixels']} x "
+        f"{rows[0]['pixels']} pixels. What ships is in bold if it is among them.\n\n{table}"
     )
 
 
@@ -261,6 +267,7 @@ def draw_history(model: str, path: Path) -> None:
         axis.set_xlabel("step")
         axis.set_ylabel(label)
         axis.set_xlim(left=0)
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: long numbers run together
         if len(columns) > 1:
             place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(columns)}
             axis.legend(frameon=False, fontsize=9, **place)

@@ -1,9 +1,11 @@
 """How good is a colouring: PSNR, SSIM, AuC of ab error, chroma, hues, histograms of colours."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
-from course_lib.bins import nearest_bins
+from course_lib.bins import ab_bins, nearest_bins
 
 #: Largest ab distance that the AuC's curve looks at (Zhang et al. 2016, section 3.1).
 MAX_AB_ERROR = 150
@@ -174,6 +176,23 @@ def balanced_auc(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -
     """
     pairs = ((x[None], y[None]) for x, y in zip(predicted, true, strict=True))
     return float(np.mean([auc(ab_error_curve(x, y, rarity_of(y, weights))) for x, y in pairs]))
+
+
+def pooled_weights(bins: Iterable[np.ndarray]) -> np.ndarray:
+    """Weights under which each colour that occurs in a set of pictures counts alike.
+
+    Parameters
+    ----------
+    bins : iterable of numpy.ndarray
+        Each picture's bins, as `bins_of` returns them.
+
+    Returns
+    -------
+    numpy.ndarray
+        (313,), as for `rarity_of`: over all pixels of all pictures the weights add up to 1.
+    """
+    counts = sum(np.bincount(one.ravel(), minlength=len(ab_bins())) for one in bins)
+    return 1 / np.maximum(counts, 1) / (counts > 0).sum()
 
 
 def mean_chroma(ab: np.ndarray) -> float:

@@ -81,6 +81,7 @@ def test_the_choices_begin_with_gray_and_tell_what_ships(tmp_path, monkeypatch):
         ("averaged", 96, 0.0, 0.38),
         ("averaged", 96, 0.3, 0.38),
         ("averaged", 96, 0.3, 0.6),
+        ("averaged, two sizes", "96 + 160", 0.3, 0.38),
         ("last step", 96, 0.3, 0.38),
     ]
     keys = ("weights", "size", "softening", "temperature")
@@ -98,7 +99,7 @@ def test_the_choices_begin_with_gray_and_tell_what_ships(tmp_path, monkeypatch):
     rows = [line for line in table.splitlines() if line.startswith("|")][2:]
     assert rows[0].startswith("| the gray picture |  |  |  | 20.00 | 80.0 | 70.0 | 0.50 |")
     bold = [row.startswith("| **averaged** | **96** | **0.3** | **0.38**") for row in rows]
-    assert bold == [False, False, True, False, False]
+    assert bold == [False, False, True, False, False, False]
     facts["training"] = "never softened"
     assert "| **averaged** | **96** | **0.0** | **0.38**" in model_cards.choices()
 

@@ -438,12 +438,31 @@ def test_the_sweep_measures_what_each_choice_would_give(tiny_codes):
     rows = sweep(network, tiny_codes[:4], 0.5, sizes=(16,), softenings=(0, 1), temperatures=(1,))
     gray, plain, softened = rows
     assert gray["colourfulness"] == 0 and gray["auc_balanced"] < gray["auc_raw"]
-    assert (plain["size"], plain["softening"], plain["temperature"]) == (16, 0, 1)
+    assert (plain["size"], plain["softening"], plain["temperature"]) == ("16", 0, 1)
+    assert 0 < gray["auc_pooled"] < gray["auc_balanced"]
     soften_rebalancing(network, rebalancing_weights(ab_prior(), 0.5), 1)
     (_, again) = sweep(network, tiny_codes[:4], 0.5, (16,), (0,), (1,))
     assert again["psnr"] == pytest.approx(softened["psnr"], abs=1e-3)
     assert again["colourfulness"] == pytest.approx(softened["colourfulness"], abs=1e-3)
     assert plain["colourfulness"] > softened["colourfulness"]  # rare colours, so strong ones
+
+
+def test_the_sweep_takes_means_over_views(tiny_codes):
+    torch.manual_seed(0)
+    network = ECCV16(0.05).eval()
+    with torch.no_grad():
+        network.model8[-1].weight.mul_(100)  # so that it is sure of something
+
+    def psnr(codes, size, **options):
+        (_, row) = sweep(network, codes[:4], 0.5, (size,), (0,), (1,), **options)
+        return row["psnr"]
+
+    flipped = tiny_codes[..., ::-1]
+    assert psnr(tiny_codes, 16) != pytest.approx(psnr(flipped, 16), abs=1e-3)
+    with_mirror = psnr(tiny_codes, 16, mirrored=True)
+    assert with_mirror == pytest.approx(psnr(flipped, 16, mirrored=True), abs=1e-3)
+    assert psnr(tiny_codes, (16, 16)) == pytest.approx(psnr(tiny_codes, 16), abs=1e-3)
+    assert psnr(tiny_codes, (8, 16)) != pytest.approx(psnr(tiny_codes, 16), abs=1e-3)
 
 
 STAGES = {
@@ -652,8 +671,10 @@ def test_the_commands_train_and_export_a_network(folder, tmp_path, capsys):
     assert main([*choose, "--output", str(tmp_path / "choices.csv")]) == 0
     gray, *rows = csv.DictReader((tmp_path / "choices.csv").read_text().splitlines())
     assert gray["weights"] == "" and gray["colourfulness"] == "0.00"
-    assert {row["weights"] for row in rows} == {"averaged", "last step"}
+    views = {"averaged, the mirror image too", "averaged, two sizes"}
+    assert {row["weights"] for row in rows} == {"averaged", "last step"} | views
     assert all(row["size"] == "16" for row in rows if row["weights"] == "last step")
+    assert {row["size"] for row in rows if "two sizes" in row["weights"]} == {"96 + 160"}
     compare = ["compare", *common, "--run", str(tmp_path / "trials"), "--config", str(config)]
     compare += ["--change", "width", "0.1", "--output", str(tmp_path / "trials.csv")]
     assert main(compare) == 0

@@ -13,6 +13,7 @@ from course_lib.metrics import (
     bins_of,
     hue_counts,
     mean_chroma,
+    pooled_weights,
     psnr,
     ssim,
 )
@@ -60,8 +61,7 @@ def measure_all(
     """
     weights = rebalancing_weights(ab_prior(), lam=0)
     bins = [bins_of(_ab(truth)).astype(np.int16) for truth in pictures]
-    counts = sum(np.bincount(one.ravel(), minlength=len(weights)) for one in bins)
-    pooled = 1 / np.maximum(counts, 1) / (counts > 0).sum()
+    pooled = pooled_weights(bins)
     rows: dict[str, list[dict]] = {name: [] for name in methods}
     for truth, nearest in zip(pictures, bins, strict=True):
         # what follows from the truth alone is worked out once for all methods: it costs most
