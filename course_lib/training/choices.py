@@ -75,8 +75,8 @@ def sweep(
     -------
     list of dict
         "size", "softening", "temperature" (None for gray), then "psnr" in dB, "auc_raw",
-        "auc_balanced" and "auc_pooled" in percent, "colourfulness" as a ratio to the truth, and what was measured:
-        "pictures" and their side in "pixels".
+        "auc_balanced" and "auc_pooled" in percent, "colourfulness" as a ratio to the truth, and
+        what was measured: "pictures" and their side in "pixels".
     """
     L, ab = decode_lab(torch.from_numpy(np.array(codes)))
     rows = [_row((None, None, None), L, torch.zeros_like(ab), ab)]
