@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -445,6 +446,19 @@ def test_the_shipped_eccv16_colours_without_a_network(monkeypatch):
         ab = network(L)
     assert ab.shape == (1, 2, 16, 24) and torch.isfinite(ab).all()
     assert network.input_size >= 32 and not network.training
+
+
+@pytest.mark.parametrize("model", ["eccv16"])
+def test_what_has_no_content_gets_next_to_no_colour(model):
+    network = cl.load_network(model)
+    width = np.arange(160) * np.ones((120, 1))
+    flat = [np.full((120, 160), level) for level in range(0, 256, 15)]
+    slopes = [level + width // 4 for level in (0, 100, 200)]
+    noise = [level + np.random.default_rng(0).normal(0, 2, (120, 160)) for level in (60, 128, 200)]
+    for gray in (*flat, *slopes, *noise):
+        rgb = np.repeat(np.asarray(gray).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        chroma = np.hypot(*np.moveaxis(cl.rgb_to_lab(cl.colorize(rgb, network))[..., 1:], -1, 0))
+        assert chroma.max() < 15
 
 
 @pytest.fixture

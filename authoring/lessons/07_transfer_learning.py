@@ -501,7 +501,7 @@ def prepared(arm, seed=0):
 # Every few steps the validation tiles are measured, and your rule decides.
 
 # %%
-STEPS, EVERY, RATE = 24, 4, 1e-3
+STEPS, EVERY, RATE = 32, 4, 7e-4
 
 
 def validation_loss(ruler, network, codes):
@@ -565,14 +565,14 @@ show_pictures(
 )
 
 # %% [markdown]
-# That took 24 steps. The network has never seen this half of the picture; it learned from the other one
+# That took 32 steps. The network has never seen this half of the picture; it learned from the other one
 # what brown goes with. Before and after in numbers:
 
 # %% tags=["nbval-ignore-output"]
 show_errors(baselines | {"the network, before": base, "after": after}, test)
 
 # %% tags=["assertion"]
-assert errors(after, test)[0] < 0.6 * errors(base, test)[0]
+assert errors(after, test)[0] < 0.55 * errors(base, test)[0]
 assert errors(after, test)[0] < 0.8 * min(errors(a, test)[0] for a in baselines.values())
 assert errors(after, test)[2] < 0.6 * errors(baselines["gray"], test)[2]
 
@@ -793,10 +793,11 @@ for arm in way:
 
 # %% [markdown]
 # The answers to the old questions have moved, most where everything could learn at full speed. It is
-# called **catastrophic forgetting**. What *further from the truth* says may surprise you: where a network
-# was wrong before, brown and pale can be nearer the truth than a bold guess that missed. So look at how
-# far it *moved* as well, and at the pictures. Three remedies: a frozen trunk, a low rate for it, or many of the *old* pictures mixed in. And
-# if the old job does not matter, neither does forgetting. But measure it, before somebody else does.
+# called **catastrophic forgetting**. *Further from the truth* says less than *moved*: where a network was
+# wrong before, brown and pale can be nearer the truth than a bold guess that missed, and ten photographs
+# leave a wide interval. So look at both, and at the pictures. Three remedies: a frozen trunk, a low rate
+# for it, or many of the *old* pictures mixed in. And if the old job does not matter, neither does
+# forgetting. But measure it, before somebody else does.
 #
 # ## 9. How many pictures does it take?
 #
@@ -878,14 +879,15 @@ for name, network in {"rebalanced": fruit_runs[0], "plain": plain}.items():
 assert chroma["plain"] < 0.8 * chroma["rebalanced"]
 change = (fruit_after - fruit_before).mean(axis=0)
 assert fruit_after[:, 2].mean() > 0.7 * fruit_before[:, 2].mean()  # no payoff as with tissue
+assert 0 < change[1] < 4 and fruit_before[:, 1].mean() < 5
 
 # %% [markdown]
-# What there is to gain, it has: the ground is whiter. The coloured pixels are as wrong as before, give
-# or take what the interval says, only more alike. **Why?** Because *nothing in gray tells that this
-# bird is red and the other blue*. Each object has a colour of its own, and what the network learns from
-# 88 of them is how common each colour is. With tissue, shape decides; here it does not. So before you
-# collect pictures, ask: could an expert who sees the gray picture name the colours? If not, no amount of
-# fine-tuning will.
+# Next to nothing is gained, and something is lost: the ground was nearly white before and is a little
+# brown now. The coloured pixels are hardly less wrong than before, only more alike. **Why?** Because
+# *nothing in gray tells that this bird is red and the other blue*. Each object has a colour of its own,
+# and what the network learns from 88 of them is how common each colour is. With tissue, shape decides;
+# here it does not. So before you collect pictures, ask: could an expert who sees the gray picture name
+# the colours? If not, no amount of fine-tuning will.
 #
 # The third row is another classic. A **plain loss** (`lam=1.0`, no rebalancing) on pictures that are
 # mostly white is lowest for a network that agrees: gray. People ask about it in public. What else

@@ -94,7 +94,7 @@ NETWORKS: dict[str, Network] = {
         settings={"temperature": float},
         shipped=Weights(
             "eccv16-course.safetensors",
-            "c0d9674477b01910a44a68301ffb9fdaca4be44d69404174860cf7138440e933",
+            "98ff6b7b3d9158cf877e07fcafe1d9888da8d3b1b9637a3129bc65158248c9c8",
         ),
         published=Weights(
             "https://colorizers.s3.us-east-2.amazonaws.com/colorization_release_v2-9b330a0b.pth",
