@@ -18,6 +18,7 @@ from course_lib.models.layers import (
     conv3x3,
     pad_to_stride,
     scaled,
+    unrounded,
     upsampling,
 )
 
@@ -88,7 +89,7 @@ class ECCV16(nn.Module):
         """
         check_gray(L)
         x = ((pad_to_stride(L) - L_CENT) / L_NORM).to(self.model_out.weight.dtype)
-        x = self.model4(self.model3(self.model2(self.model1(x))))
+        x = self.model4(self.model3(self.model2(unrounded(self.model1, x))))
         return self.model7(self.model6(self.model5(x)))
 
     def logits(self, L: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from course_lib.models.layers import (
     conv3x3,
     pad_to_stride,
     scaled,
+    unrounded,
     upsampling,
 )
 
@@ -97,7 +98,7 @@ class SIGGRAPH17(nn.Module):
             ],
             dim=1,
         )
-        conv1_2 = self.model1(x.to(self.model_out[0].weight.dtype))
+        conv1_2 = unrounded(self.model1, x.to(self.model_out[0].weight.dtype))
         conv2_2 = self.model2(_subsample(conv1_2))
         conv3_3 = self.model3(_subsample(conv2_2))
         conv7_3 = self.model7(self.model6(self.model5(self.model4(_subsample(conv3_3)))))
