@@ -277,5 +277,5 @@ def show_ab_histograms(
         axis.set(title=title, xlabel="a (green to red)")
         axis.grid(False)
     axes[0, 0].set_ylabel("b (blue to yellow)")
-    figure.colorbar(image, ax=axes[0].tolist(), label="log10 of the share of pixels", shrink=0.8)
+    figure.colorbar(image, ax=axes[0].tolist(), label="log10 of the\nshare of pixels", shrink=0.8)
     show(figure, description)
