@@ -154,3 +154,19 @@ def test_the_trained_unet_is_a_network_like_the_others(tmp_path, capsys):
     assert main(arguments) == 2
     message = capsys.readouterr().err
     assert "ships no weights for unet" in message and "course_lib.training gan" in message
+
+
+@pytest.mark.parametrize("build", [cl.ECCV16, cl.SIGGRAPH17])
+def test_autocast_does_not_round_what_the_first_block_sees(build):
+    net, seen = build(0.1).eval(), []
+    net.model1.register_forward_hook(lambda block, given, out: seen.append(out.dtype))
+    net.model2.register_forward_hook(lambda block, given, out: seen.append(out.dtype))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        net(torch.full((1, 1, 32, 32), 50.3))
+    assert seen == [torch.float32, torch.bfloat16]
+
+
+@pytest.mark.parametrize("build", [cl.ECCV16, cl.SIGGRAPH17])
+def test_a_network_without_numbers_serves_for_counting(build):
+    net = build(0.1).eval().to("meta")
+    assert net(torch.empty(1, 1, 32, 32, device="meta")).shape == (1, 2, 32, 32)
