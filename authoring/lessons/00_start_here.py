@@ -12,8 +12,8 @@
 # Welcome. In this course you teach a computer to guess the colours of gray photographs: from the
 # question why that should be possible at all, through two famous networks, to training your own.
 #
-# Everything runs on this machine, without a network connection and without a graphics card. The
-# photographs are in the box, and so are the trained weights.
+# Everything runs on this machine, without the internet and without a graphics card. The photographs are
+# in the box, and so are the trained weights, the numbers that a network has learned.
 #
 # **You will do**
 #
@@ -119,8 +119,8 @@ show_pictures(
 )
 
 # %% [markdown]
-# If your photograph has colours, the network was not shown them; section 5 makes a test of that. The next
-# cell saves the guess, in the folder `notebooks/out`.
+# If your photograph has colours, the network was not shown them; section 5 makes a test of that. The
+# next cell saves the guess, in a folder `out` beside this notebook.
 
 # %%
 from pathlib import Path
@@ -289,9 +289,10 @@ print(f"guess against truth: {difference(guess, truth):.1f}")
 print(f"gray against truth:  {difference(cl.to_gray(truth), truth):.1f}")
 
 # %% [markdown]
-# Both are out of 255. Perhaps the gray picture is closer! A network that guesses boldly and misses
-# is punished; one that guesses nothing is never far off. So this number alone does not tell who
-# coloured better. Lesson 01 is about that trap, and about better numbers.
+# Both are out of 255. Here the guess is closer. It need not be: a network that guesses boldly and misses
+# is punished, one that guesses nothing is never very far off, and on some photographs gray comes out
+# ahead. So this number alone does not tell who coloured better. Lesson 01 is about that trap, and about
+# better numbers.
 #
 # ## 7. The map
 #

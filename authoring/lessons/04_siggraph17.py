@@ -32,9 +32,10 @@
 #
 # **You need** lesson 03: ECCV16, its blocks, and colour as a distribution.
 #
-# **Time** about 100 minutes: 40 of reading, 60 of exercises. The computer needs about two.
+# **Time** about 100 minutes: 40 of reading, 60 of exercises; painting in section 11 takes as long as you
+# like. The computer needs about two.
 #
-# **In a hurry** read 1, 4, 8 and 11; do exercise 3 and the challenge.
+# **In a hurry** run every cell, but read only 1, 4, 8 and 11; do exercise 3 and the challenge.
 
 # %%
 import numpy as np
@@ -152,7 +153,8 @@ show_pictures(
 )
 
 # %% [markdown]
-# Where the map is bright the hint has arrived; where it is black the network kept to its own guess.
+# Where the map is bright the hint has arrived; where it is black the network kept to its own guess. It
+# moved far places too: moved is not the same as right (section 8).
 
 # %% tags=["nbval-ignore-output"]
 print(f"one hint moved {share_moved:.0%} of the picture by more than 20 Lab units")
@@ -277,7 +279,7 @@ show(
 # %% [markdown]
 # In each box: the number of the block, and its channels. The form gave such networks their name,
 # **U-Net**. Down the left side maps shrink and channels grow: that is ECCV16's trunk, blocks 1 to 7,
-# with the same two dilated blocks (orange). Up the right side, the **decoder**, three transposed
+# with the same two dilated blocks (filled orange). Up the right side, the **decoder**, three transposed
 # convolutions double the map again. The arrows are the **shortcuts**: a map from the left side goes
 # through one convolution and is *added* to the enlarged map of its size. The two heads are blue.
 #
@@ -307,9 +309,10 @@ print(tuple(strided.shape), "the same:", torch.allclose(strided, thinned, atol=1
 assert torch.allclose(strided, thinned, atol=1e-5)
 
 # %% [markdown]
-# So ECCV16's trained weights fit into SIGGRAPH17's trunk as they are. That is how the paper starts its
-# training, and how this course does: from a network that colours already
-# (`start_from_eccv16` in `course_lib.training.regression`). The price of full-size maps is work:
+# So ECCV16's trained weights fit into SIGGRAPH17's trunk. Only the first convolution has three inputs
+# more, for the hints; their weights start at 0. That is how the paper starts its training, and how this
+# course does: from a network that colours already (`start_from_eccv16` in
+# `course_lib.training.regression`). The price of full-size maps is work:
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -327,7 +330,7 @@ assert 1.7 < work["SIGGRAPH17"] / work["ECCV16"] < 2
 
 # %% [markdown]
 # Multiplications and additions are counted, for a picture of 256 x 256. Nearly twice as many, although
-# the parameters are almost as many: blocks 1 and 10 work at all 65,536 places.
+# the number of parameters is almost the same: blocks 1 and 10 work at all 65,536 places.
 #
 # ### Exercise 2: the decoder
 #
@@ -474,8 +477,7 @@ for name, missing in {"no 1 to 10": SHORTCUTS[:1], "none at all": SHORTCUTS}.ite
         hook.remove()
 
 # %% [markdown]
-# From left to right with all shortcuts, without the one from block 1 to block 10, with none, and the
-# truth.
+# Row by row: with all shortcuts, without the one from block 1 to block 10, with none, and the truth.
 
 # %%
 show_pictures(
@@ -497,8 +499,8 @@ assert decibels["none at all"] < decibels["whole"]
 
 # %% [markdown]
 # Details of lightness are sharp in all of them, since `colorize` keeps the photograph's own L. What
-# suffers is *where colours are*, and among them the hints: a dot of seven pixels is less than one
-# value of the deepest map.
+# suffers is colour: it comes out pale or wrong, and is lost most where the hints are, since a dot of
+# seven pixels is less than one value of the deepest map.
 #
 # ## 4. Hints as tensors
 #
@@ -562,8 +564,9 @@ assert np.hypot(*(orange_hint - without)) > 2 and np.hypot(*(orange_lost - witho
 
 # %% [markdown]
 # With its mask the gray hint pulls the concrete toward 0. Without the mask it is no hint at all: the
-# third line equals the first. A hint in *colour* gets through without its mask too, since its ab is
-# not 0; and that makes the mistake hard to notice.
+# third line equals the first. A hint in *colour* gets through without its mask too, since its ab is not
+# 0, but wrongly: compare the last two lines. The picture has colour, so the mistake is easily
+# overlooked.
 #
 # Inside, the network divides L and hint ab as always, (L - 50) / 100 and ab / 110, and stacks all four
 # planes. The mask goes in as it is.
@@ -571,9 +574,10 @@ assert np.hypot(*(orange_hint - without)) > 2 and np.hypot(*(orange_lost - witho
 # ### Exercise 3: hint tensors
 #
 # *Medium, 12 minutes.* Write `hint_tensors`. Users click on the photograph, whose size is not that of
-# the network's input, so the place must be rescaled. The middle of pixel `row` is at `row + 0.5`, and
-# the whole height is `photo_size[0]`. The square begins `patch // 2` above and left of the place, and
-# is cut off at the picture's border. Where hints overlap the later one counts.
+# the network's input, so the place must be rescaled, and rounded down. The middle of pixel `row` is at
+# `row + 0.5`, and the whole height is `photo_size[0]`. The square has `patch` pixels a side and begins
+# `patch // 2` above and left of the place, and is cut off at the picture's border. Where hints overlap
+# the later one counts.
 
 
 # %% tags=["exercise"]
@@ -833,11 +837,11 @@ assert best == {"L2": -4.0, "L1": 0.0, "Huber": -2.0}
 assert possible[probability.argmax()] == -35
 
 # %% [markdown]
-# None of them says blue, although blue is the likeliest. L2 answers with the mean, a colour that is
-# not even possible; L1 answers gray, because it is in the middle, and Huber next to it. With two, L1
-# does choose the likelier; with many, spread around gray, it stays near gray. So **the less a network
-# knows, the duller it is**: doubt makes distributions broad, and the middle of a broad one is the
-# middle of the world's colours. Where is that?
+# None of them says blue, although blue is the likeliest. L2 answers with the mean, a colour that is not
+# even possible; L1 answers gray, because it is in the middle, and Huber next to it. With two
+# possibilities L1 does choose the likelier; with many, spread around gray, it stays near gray. So **the
+# less a network knows, the duller it is**: doubt makes distributions broad, and the middle of a broad
+# one is the middle of the world's colours. Where is that?
 
 # %%
 from course_lib import ab_prior
@@ -846,28 +850,28 @@ prior, bins = ab_prior(), cl.ab_bins()
 mean = prior @ bins
 median = []
 for values in bins.T:
-    order = values.argsort(kind="stable")
-    median.append(values[order][np.searchsorted(prior[order].cumsum(), 0.5)])
+    by_size = values.argsort(kind="stable")
+    median.append(values[by_size][np.searchsorted(prior[by_size].cumsum(), 0.5)])
 print(f"mean of all colours:   a = {mean[0]:.0f}, b = {mean[1]:.0f}")
 print(f"median of all colours: a = {median[0]:.0f}, b = {median[1]:.0f}")
 
 # %%
 knows_nothing = np.full((*fig.shape[:2], 2), median, np.float32)
-sepia = cl.lab_to_rgb(np.dstack([cl.rgb_to_lab(fig)[..., 0], knows_nothing]))
+olive = cl.lab_to_rgb(np.dstack([cl.rgb_to_lab(fig)[..., 0], knows_nothing]))
 show_pictures(
-    [sepia, colour(fig), fig],
+    [olive, colour(fig), fig],
     ["everywhere the median", "our network, no hints", "truth"],
-    "A bowl on concrete: in an even sepia; as the network colours it without hints; and in truth, a "
+    "A bowl on concrete: in an even olive gray; as the network colours it without hints; and in truth, a "
     "red bowl on gray.",
 )
 
 # %% [markdown]
-# On the left is what a network with L1 says that knows nothing: sepia. Ours has seen little beside
-# the published one. Compare the two pictures: where it does not know, it stays near the middle of the
-# world's colours, the honest answer of somebody who is afraid of being wrong. The same happens to
-# people who fine-tune a regression network on few pictures and ask **why it turns gray or brown**: not
-# because it broke, but because it has too little evidence, or pictures of which many are gray, and the
-# loss makes it answer with the middle.
+# On the left is what a network with L1 says that knows nothing: an olive gray. Ours has seen little
+# compared with the published one. Compare the two pictures: where it does not know, it stays near the
+# middle of the world's colours, the honest answer of somebody who is afraid of being wrong. The same
+# happens to people who fine-tune a regression network on few pictures and ask **why it turns gray or
+# brown**: not because it broke, but because it has too little evidence, or pictures of which many are
+# gray, and the loss makes it answer with the middle.
 #
 # Two things help against it. More data, that is, less doubt. And hints, which are evidence. The
 # second can be measured at once. We ask somebody who knows the truth for 50 hints at random places:
@@ -903,8 +907,8 @@ assert timid.sum() < 0.95 * true_chroma.sum() and bold.sum() > timid.sum()
 # figure that the course's front page and lesson 05 give for SIGGRAPH17.)
 #
 # The **class head** is the other half. It hangs on block 8 and learns a distribution over the 529
-# cells of the ab grid, by the cross entropy of lesson 03 (without rebalancing). In training both
-# losses are added, and the trunk learns from both. Colouring does not need that head; the paper's
+# cells of the ab grid, by the cross entropy of lesson 03 (without rebalancing). In this course's training
+# both losses are added, and the trunk learns from both. Colouring does not need that head; the paper's
 # interactive tool asks it for suggestions, and so does our painter. Section 9 shows how: it may know
 # a blue that the regression dares not say.
 #
@@ -1021,8 +1025,8 @@ more, low, high = bootstrap((gains[7] - gains[2])[:, 1:].mean(axis=1))
 print(f"7 px rather than 2 px: {more:+.2f} dB ({low:+.2f} to {high:+.2f}), mean over all counts")
 
 # %% [markdown]
-# In brackets the 95 % interval over photographs. Where it holds 0, ten photographs cannot tell, however
-# far apart the curves look.
+# In brackets the 95 % interval over photographs. Where it lies above 0, larger hints helped; where it
+# holds 0, ten photographs cannot tell, however far apart the curves look.
 #
 # The mean also hides that for single photographs one more hint can make things worse, as the next
 # section shows.
@@ -1088,11 +1092,11 @@ assert np.hypot(*(at_dot - given)[1:]) < 15 and at_dot[0] > given[0]
 #
 # ## 9. Ask it for suggestions
 #
-# Which colours are plausible for a sky at all? The class head knows many, with their probabilities.
-# The paper's interface shows a few of them beside the pixel: draw samples from the distribution there,
-# and cluster them by **k-means** into K = 5 groups. k-means puts five centres among the points, gives
-# each point to its nearest centre, moves each centre to the mean of its points, and repeats until
-# nothing moves.
+# Which colours are plausible for a sky at all? The class head knows many, with their probabilities. The
+# paper's interface shows a few of them beside the pixel: draw samples from the distribution there, and
+# cluster them by **k-means** into K groups, nine in the published interface, five here. k-means puts K
+# centres among the points, gives each point to its nearest centre, moves each centre to the mean of its
+# points, and repeats until nothing moves.
 #
 # `suggest_colours` does the same without dice: each cell of the grid counts with its probability. And
 # it leaves out cells that no screen can show *at this lightness*: there is no dark lemon yellow.
@@ -1145,7 +1149,7 @@ show(
 show_pictures(
     [colour(dune, [(*place, tuple(rgb))]) for rgb in colours.tolist()] + [dune],
     [f"{number}: {share:.0%}" for number, share in enumerate(shares, start=1)] + ["truth"],
-    "The dune five times, its sky in each of the suggested colours, and in truth.",
+    "The dune five times, its sky tinted from one hint in each of the suggested colours, and in truth.",
     columns=3,
 )
 
@@ -1214,7 +1218,7 @@ for name, places in guided.items():
     rows[name] += [colour(scene, four), scene]
 
 # %% [markdown]
-# From left to right: the hints, two networks on their own, the same network with the hints, truth.
+# From left to right: the hints, two networks on their own, SIGGRAPH17 with the hints, truth.
 
 # %%
 show_pictures(
@@ -1238,9 +1242,9 @@ alone_db, hinted_db = (np.mean([psnr(row[i], row[-1]) for row in rows.values()])
 assert hinted_db > alone_db
 
 # %% [markdown]
-# By its loss ECCV16 dares more, and errs more boldly; SIGGRAPH17 alone is careful. With four hints it is
-# led where it would not have gone. Look for places where a hint ends though the thing goes on: there
-# a second dot is needed.
+# By its loss ECCV16 dares more: where it is right that pays, as on the leaves, and where it is wrong it
+# costs. SIGGRAPH17 alone is careful. With four hints it is led where it would not have gone. Look for
+# places where a hint ends though the thing goes on: there a second dot is needed.
 #
 # ## 11. Paint
 #
@@ -1263,12 +1267,13 @@ bowl
 # too far. `bowl.hints = red_bowl` in a cell of your own puts these dots into the painter above.
 
 # %%
-red_places = [(400, 420), (300, 560), (450, 600), (100, 200), (450, 90)]
-red_bowl = true_hints(fig, red_places)
+red_places = [(400, 420), (300, 560), (200, 300)]
+gray_places = [(100, 200), (450, 90), (40, 720), (480, 740)]
+red_bowl = true_hints(fig, red_places + gray_places)
 show_pictures(
     [with_dots(fig, red_bowl), colour(fig, red_bowl), fig],
-    ["five hints", "what the network makes of them", "truth"],
-    "The bowl in gray with five dots, three on it and two beside it; as the network colours it with "
+    ["seven hints", "what the network makes of them", "truth"],
+    "The bowl in gray with seven dots, three on it and four beside it; as the network colours it with "
     "these; and in truth.",
 )
 
@@ -1284,7 +1289,7 @@ shore = cl.HintPainter(dune, net, hints=sea)
 
 
 def report_leak(change=None):
-    """Write b of the grass below the picture, and of the sea around the dot."""
+    """Below the picture, write b of the grass and of the sea around the dot."""
     b = cl.rgb_to_lab(shore.result)[..., 2]
     shore.caption = (
         f"grass: b = {b[below].mean():.0f}, in truth {b_below[3]:.0f}; "
@@ -1332,7 +1337,8 @@ show_lines(
 )
 
 # %% [markdown]
-# Who points at the largest error needs fewer hints for the same PSNR. With ten of them:
+# Except perhaps for the first hints, who points at the largest error needs fewer for the same PSNR. With
+# ten of them:
 
 # %%
 show_pictures(

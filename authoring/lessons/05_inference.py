@@ -33,7 +33,7 @@
 #
 # **Time** about 95 minutes: 40 of reading, 55 of exercises. The computer needs about a minute.
 #
-# **In a hurry** read 1 to 3, 9 and 11 to 13; do exercises 1, 2 and 5.
+# **In a hurry** run every cell, but read only 1 to 3, 9 and 11 to 13; do exercises 1, 2 and 5.
 
 # %%
 import numpy as np
@@ -134,7 +134,7 @@ print(f"b from {ab[0, 1].min():.0f} to {ab[0, 1].max():.0f}")
 # %%
 small_ab = ab[0].permute(1, 2, 0).numpy()
 small_colour = cl.lab_to_rgb(np.dstack([small_l[0, 0].numpy(), small_ab]))
-as_gray = np.clip(small_ab / 120 + 0.5, 0, 1)
+as_gray = np.clip(small_ab / 60 + 0.5, 0, 1)
 show_pictures(
     [small_l[0, 0].numpy() / 100, as_gray[..., 0], as_gray[..., 1], small_colour],
     ["L, went in", "a, came out", "b, came out", "all three"],
@@ -262,10 +262,11 @@ show_pictures(
 )
 
 # %% [markdown]
-# Look along the rim of the bowl. In both the red fades toward it and a reddish haze lies outside;
-# with the guide a little less so. It is a small gain, and it costs next to nothing. Where two regions
-# have the same lightness, as rim and shadow have here, there is no edge in L to follow: a guide
-# cannot show what gray does not.
+# Look along the rim of the bowl. In both the red fades toward it and a reddish haze lies outside; with
+# the guide a little less so. It is a small gain, and it costs next to nothing. The dark rim is narrower
+# than one cell of the coarse grid, so its own red was lost before any guide could act. And where two
+# regions have the same lightness there is no edge in L to follow: a guide cannot show what gray does
+# not.
 #
 # You have now built the whole of `cl.colorize`. From here on we use it: it does these steps, guided,
 # in bands of rows, so that even a very large photograph needs little memory, and with tables in place
@@ -340,8 +341,8 @@ loaded = {kind: cl.load_image(content) for kind, content in files.items()}
 show_pictures(
     [cl.colorize(picture, net) for picture in loaded.values()],
     list(loaded),
-    "The same small photograph out of six kinds of files, all coloured alike and upright; the one "
-    "with transparency fades to white.",
+    "The same small photograph out of six kinds of files, five coloured alike and all upright; the "
+    "one with transparency fades to white, and its grass is greener.",
     columns=3,
 )
 
@@ -352,7 +353,7 @@ for kind in ("palette PNG", "16-bit PNG", "CMYK JPEG", "JPEG to be turned"):
 
 # %% [markdown]
 # One function, one result: an array (H, W, 3) of 8-bit sRGB, upright, transparency over white. What
-# cannot be read gets one plain sentence, and so does whoever catches it.
+# cannot be read gets one plain sentence, which your program can catch and print.
 
 # %%
 bad = {"cut short": files["gray JPEG"][:700], "empty": b"", "no picture": b"Dear diary, ..."}
@@ -488,7 +489,7 @@ noise = np.random.default_rng(0).normal(0, 20, boats.shape[:2])
 noisy = np.clip(boats + noise[..., None], 0, 255).astype(np.uint8)
 
 blurred = gaussian(noisy, sigma=1.5, channel_axis=2)
-bilateral = denoise_bilateral(noisy[..., 0], sigma_color=0.2, sigma_spatial=2)
+bilateral = denoise_bilateral(noisy[..., 0], sigma_color=0.2, sigma_spatial=2, mode="edge")
 filtered = {
     "noisy": noisy,
     "Gaussian first": cl.load_image(blurred),
@@ -553,8 +554,8 @@ assert abs(detail(ab_only) / detail(gray) - 1) < 0.05
 # ### Exercise 5: the order of a pipeline
 #
 # *Easy, 5 minutes.* These are its lines, shuffled. Each can only stand where its ingredients are there.
-# Put them in order, as letters. (`saturate` is your exercise 3, `join` your exercise 1, `input_of` your
-# exercise 2.)
+# Put them in order, as letters such as `"ABCDEF"`: the file shall hold the saturated picture.
+# (`saturate` is your exercise 3, `join` your exercise 1, `input_of` your exercise 2.)
 #
 # ```
 # A   ab = net(input_of(small))
@@ -679,14 +680,15 @@ print(f"your pipeline {yours:.2f} s, the library {seconds(library_file):.2f} s")
 (folder / "large.png").unlink()
 
 # %% [markdown]
-# Most of the time is not the network's, which sees a small picture whatever the size of yours. It goes into
-# reading, writing, and the way to Lab and back. The library works in bands of rows, so that a very large
-# photograph needs little memory; otherwise it does what you do.
+# Little of the time is the network's, which sees a small picture whatever the size of yours. It goes
+# into reading, writing, and the way to Lab and back. The library works in bands of rows, so that a very
+# large photograph needs little memory; otherwise it does what you do, and lets the guide of section 4
+# enlarge ab.
 #
 # ### Exercise 6: a folder of old photographs
 #
-# *Medium, 10 minutes.* Send a whole folder through. In every real folder there is a file that is none; it
-# must not stop the others.
+# *Medium, 10 minutes.* Send a whole folder through. In every real folder there is a file that is no
+# picture; it must not stop the others.
 
 
 # %% tags=["exercise"]
@@ -792,10 +794,11 @@ title = f"Means over {len(truths)} test photographs, centre squares of 256 x 256
 show_table(header, cells, title)
 
 # %% [markdown]
-# - **PSNR** compares RGB values, in dB. It prefers the cautious: gray is never far off.
+# - **PSNR** compares RGB values, in dB. Where a network is unsure it rewards caution: gray is never very
+#   far off.
 # - **AuC raw** asks how many pixels have the right ab, at every tolerance from 0 to 150.
 # - **AuC balanced** is the same with rare colours counted as much as common ones. Most of the
-#   world is grayish, so without the balance gray wins again.
+#   world is grayish, so AuC raw flatters gray.
 # - **Colourfulness** is the mean chroma over that of the truth: 1 is as colourful as life.
 #
 # Read them together, and then photograph by photograph: all methods saw the same ten, so what counts is
@@ -818,9 +821,9 @@ assert gain["ECCV16"].min() < 0 < 2 < gain["ECCV16"].max()
 
 # %% [markdown]
 # The sign differs from photograph to photograph. Where the network knows the thing, it gains several
-# decibels; where it guesses wrong, it loses some: PSNR punishes a bold miss, and gray never dares
-# anything. If the interval above holds 0, ten photographs do not say who is ahead;
-# `python -m course_lib.evaluation` measures on more.
+# decibels, and even a pale guess in the right direction beats none; where it guesses wrong, it loses
+# some: PSNR punishes a bold miss, and gray never dares anything. If an interval above holds 0, ten
+# photographs do not say who is ahead; `python -m course_lib.evaluation` measures on more.
 #
 # ## 11. A gallery of failures
 #
@@ -856,16 +859,23 @@ show_pictures(
 # - **Any colour would do.** A bowl can be red or blue; gray does not say. Nothing will ever fix this but
 #   a hint from somebody who knows, which is lesson 04.
 # - **Which season?** In close-up a leaf may be green or autumn brown. The network has to choose.
-# - **Too dark to tell.** In deep shadow there is little to recognise, and each part of the picture gets
-#   a guess of its own.
 # - **Sky or sunset?** Far from anything that settles it, the guess drifts from one plausible answer to
 #   another, and nothing in the network makes the whole sky agree.
 # - **Made to be colourful.** Paint, toys, clothes, petals: the strongest colours are where guessing is
 #   hardest, so they come out muted.
-# - **No thing, only texture.** The network knows colours by what things are. A wall of equal bricks shows
-#   no thing, and patches appear.
 #
-# The first and the fifth have a moral side: clothes, flags and skin are in this class, and a
+# Two more are not among these: in deep shadow there is little to recognise, and a wall of equal bricks
+# shows no thing, only texture; both come out in patches.
+#
+# <details>
+# <summary>Answer</summary>
+#
+# The lake: sky or sunset. The ladybird and the wet leaf, seen from near: which season. The bowl: any
+# colour would do. The brushes and the yellow flower: made to be colourful.
+#
+# </details>
+#
+# The first and the last have a moral side: clothes, flags and skin are in this class, and a
 # computer's brown is not a witness.
 #
 # ## 12. What colours of the past can claim
