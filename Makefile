@@ -62,7 +62,7 @@ unit: $(STAMP) ## run the unit tests
 .PHONY: test-lessons
 test-lessons: $(STAMP) ## run every lesson as learners get it; compare text (nbval) and pictures
 	COURSE_STRICT=1 COURSE_PROGRESS= TQDM_DISABLE=1 \
-		PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_pictures --nbval --nbval-current-env \
+		$(BIN)/python -m pytest -p tests.nbval_pictures --nbval --nbval-current-env \
 		--nbval-cell-timeout=1800 --nbval-kernel-startup-timeout=600 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg $(LESSONS)
 
@@ -76,7 +76,7 @@ test-changes: $(STAMP) ## run every lesson twice in each cell, and with other nu
 
 .PHONY: mutants
 mutants: $(STAMP) ## change the exercises' solutions in small ways; which do their checks let pass?
-	PYTHONPATH=tests $(BIN)/python -m mutants
+	$(BIN)/python -m tests.mutants
 
 .PHONY: test-site
 test-site: $(STAMP) site slides ## build site and slides, and look at every link and every slide
@@ -201,10 +201,11 @@ train-siggraph17: $(STAMP) ## SIGGRAPH17 from ECCV16's trunk, after `make arrays
 		--run runs/siggraph17
 
 .PHONY: compare-trials
-compare-trials: $(STAMP) ## short trainings of other widths and lambdas: TRAIN=a.npy VALIDATION_LARGE=d.npy
-	$(BIN)/python -m course_lib.training compare --train $(TRAIN) --validation $(VALIDATION_LARGE) \
-		--run runs/trials --threads 1 --change width 0.375 --change lam 0.25 --change lam 0.75 \
-		--output data/weights/trials.csv
+compare-trials: $(STAMP) ## short trainings with one other setting each, after `make arrays`
+	$(BIN)/python -m course_lib.training compare --train miniplaces=$(ARRAYS)/miniplaces-train.npy \
+		--validation $(ARRAYS)/miniplaces-validation.npy --run runs/trials --threads 1 \
+		--change width 0.375 --change lam 0.25 --change lam 0.75 --change label_weight 0.1 \
+		--change featureless 0.06 --output data/weights/trials.csv
 	$(BIN)/python -m authoring.model_cards
 
 .PHONY: fuzz
@@ -215,6 +216,7 @@ fuzz: $(STAMP) ## damage thousands of files and see that nothing breaks; writes 
 bench: $(STAMP) ## measure how fast everything is, as ratios; write tests/benchmarks/README.md anew
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[fast]'
 	$(BIN)/python -m tests.benchmarks.ratios --write
+	$(BIN)/python -m tests.benchmarks.lessons --write
 
 .PHONY: lock
 lock: $(STAMP) ## choose the newest versions anew for constraints.txt (keeps torch)

@@ -192,13 +192,13 @@ def choices() -> str:
 
 
 def trials() -> str:
-    """What short trainings of other widths and lambdas gave; empty if there were none."""
+    """What short trainings with one other setting gave; empty if there were none."""
     if not (WEIGHTS / "trials.csv").exists():
         return ""
-    rows, table = compared("trials.csv", {"width": "width", "lambda": "lambda"})
+    rows, table = compared("trials.csv", {"changed": "changed"})
     return (
         f"Short trainings from random weights, each on the same {int(rows[1]['samples']):,} "
-        "pictures of Tiny ImageNet, in the same order: measured on the first "
+        "pictures of MiniPlaces, in the same order: measured on the first "
         f"{rows[0]['pictures']} validation pictures at {rows[0]['pixels']} x {rows[0]['pixels']} "
         f"pixels, without softening.\n\n{table}"
     )

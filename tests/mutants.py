@@ -1,8 +1,8 @@
 """Do the checks see what is wrong? Each solution is changed in many small ways, and then checked.
 
-    PYTHONPATH=tests python -m mutants                 every lesson
-    PYTHONPATH=tests python -m mutants 02 05           some of them
-    PYTHONPATH=tests python -m mutants make_loaders    one exercise
+    python -m tests.mutants                 every lesson
+    python -m tests.mutants 02 05           some of them
+    python -m tests.mutants make_loaders    one exercise
 
 A mutant has one change: another operator, constant, axis or order, a line that is missing, an
 argument that is ignored, one that is changed in place, a result that is cut off from the gradient
@@ -32,10 +32,10 @@ from pathlib import Path
 import jupytext
 import numpy as np
 import torch
-from test_checks import EXERCISES, bound, checks_of
 from torch.utils.data import DataLoader
 
 from authoring import build, course
+from tests.test_checks import EXERCISES, bound, checks_of
 
 REPORT = course.BUILD / "mutants.md"
 #: Random inputs on which a mutant must agree with the solution to be left out, and the seconds

@@ -6,7 +6,7 @@ That lets through what fonts, curves and JPEG do otherwise on another machine, a
 colours that other weights or another library make, a picture that is missing, and another size.
 Pictures inside of HTML count too; nbval_sanitize.cfg keeps their bytes from nbval.
 
-Used as ``PYTHONPATH=tests python -m pytest -p nbval_pictures --nbval ...``. Cells whose text nbval
+Used as ``python -m pytest -p tests.nbval_pictures --nbval ...``. Cells whose text nbval
 is told to ignore are compared all the same; those that it is told to skip are not run. A cell with
 the tag "pictures-vary" shows what small differences between machines make large, as an adversarial
 game does: its pictures must be there, and of the size that they had.

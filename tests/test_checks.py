@@ -11,9 +11,9 @@ from functools import cache
 
 import jupytext
 import pytest
-from lesson import defined_in
 
 from authoring import course
+from tests.lesson import defined_in
 
 #: Wrong answers that each exercise has at least.
 LEAST = 3
@@ -46,7 +46,7 @@ def wrong_answers():
 
 def table_of(lesson, table):
     """A table of the lesson's own tests; empty if it has none."""
-    module = f"test_checks_{lesson[:2]}"
+    module = f"tests.test_checks_{lesson[:2]}"
     if importlib.util.find_spec(module) is None:
         return {}
     return getattr(importlib.import_module(module), table, {})

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from lesson import defined_in
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 from torch.utils.data import (
@@ -15,6 +14,7 @@ from torch.utils.data import (
 import course_lib as cl
 from course_lib.checks import lesson_01 as check
 from course_lib.metrics import psnr as library_psnr
+from tests.lesson import defined_in
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

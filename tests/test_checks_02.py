@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from lesson import defined_in
 from scipy.spatial import ConvexHull
 from skimage.color import rgb2lab, rgb2xyz, xyz2lab
 
@@ -9,6 +8,7 @@ import course_lib as cl
 from course_lib.bins import ab_grid
 from course_lib.checks import lesson_02 as check
 from course_lib.lab import WHITE, denormalize_lab, normalize_lab, rgb_to_lab_tensor
+from tests.lesson import defined_in
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lesson import defined_in
 
 import course_lib as cl
 from course_lib.bins import (
@@ -18,6 +17,7 @@ from course_lib.checks import lesson_03 as check
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training import rebalanced_cross_entropy
 from course_lib.training.classification import Classification, ClassificationSettings
+from tests.lesson import defined_in
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

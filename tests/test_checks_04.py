@@ -3,7 +3,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lesson import defined_in
 from skimage import data
 
 import course_lib as cl
@@ -13,6 +12,7 @@ from course_lib.evaluation import psnr_against_hints, reveal_hints
 from course_lib.hints import hint_tensors
 from course_lib.metrics import psnr
 from course_lib.models.siggraph17 import SIGGRAPH17
+from tests.lesson import defined_in
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

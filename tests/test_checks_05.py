@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lesson import defined_in
 
 import course_lib as cl
 from course_lib.checks import lesson_05 as check
+from tests.lesson import defined_in
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

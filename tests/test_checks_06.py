@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lesson import defined_in
 from PIL import Image
 
 import course_lib as cl
@@ -19,6 +18,7 @@ from course_lib.metrics import ab_histogram_distance
 from course_lib.training import gan
 from course_lib.training.gan import Gan, GanSettings
 from course_lib.training.losses import adversarial_loss, discriminator_loss
+from tests.lesson import defined_in
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lesson import defined_in
 
 from course_lib.checks import lesson_07 as check
 from course_lib.data.arrays import hold_out
 from course_lib.models.eccv16 import ECCV16
 from course_lib.training.classification import Classification, ClassificationSettings
 from course_lib.training.finetune import TRUNK, FineTuning, best_and_stop, freeze, keep_still
+from tests.lesson import defined_in
 
 #: Exercise to wrong answers, and what the check says to each: see test_checks.py.
 WRONG = {}

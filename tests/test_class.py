@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lesson import defined_in
 
 from authoring import build, classroom, course, plain
 from authoring.course import ROOT, tagged, tags
 from course_lib.lab import XYZ_FROM_RGB, rgb_to_lab
 from course_lib.models.eccv16 import ECCV16
+from tests.lesson import defined_in
 
 BIN = ROOT / ".venv-class" / "bin"
 SOURCES = course.lessons()

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from IPython.core.inputtransformer2 import TransformerManager
-from lesson import defined_in
 from PIL import Image
 
 import course_lib as cl
@@ -21,6 +20,7 @@ from course_lib.device import pick_device
 from course_lib.inference import predict_ab
 from course_lib.models import NETWORKS, loading
 from course_lib.models import weights as weights_module
+from tests.lesson import defined_in
 
 PAGE = course.NOTEBOOKS / "common_errors.md"
 OUTSIDE = "Outside the course's library"

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny_runs
 import torch
 
 from course_lib.models.eccv16 import ECCV16
@@ -15,6 +14,7 @@ from course_lib.training.batches import Settings
 from course_lib.training.classification import Classification, ClassificationSettings
 from course_lib.training.loop import History, fit, load_checkpoint
 from course_lib.training.runs import CONFIGS, load_array, load_run, read_config, stages_of
+from tests import tiny_runs
 
 
 def of_npy(array, **options):

@@ -6,10 +6,10 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_runs
 import torch
 
 from course_lib.models.eccv16 import ECCV16
@@ -21,6 +21,7 @@ from course_lib.training.finetune import FineTuning
 from course_lib.training.loop import History, fit
 from course_lib.training.optim import WeightAverage
 from course_lib.training.supervised import BatchRecipe
+from tests import tiny_runs
 
 #: Where Ctrl-C is pressed: in the middle of data, step, bookkeeping, measurement and saving.
 PLACES = {
@@ -183,7 +184,7 @@ import sys
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-import tiny_runs
+from tests import tiny_runs
 tiny_runs.train("l1", np.load(sys.argv[2]), Path(sys.argv[3]), checkpoint_seconds=0)
 """
 
@@ -193,7 +194,7 @@ def test_two_processes_do_not_train_in_one_folder(tiny_codes, tmp_path, whole):
     with loop._alone_in(tmp_path / "run"):
         with pytest.raises(ValueError, match=r"run: another process is training there; wait"):
             tiny_runs.train("l1", tiny_codes, tmp_path / "run")
-        command = [sys.executable, "-c", TRAINER, tiny_runs.__file__.rpartition("/")[0]]
+        command = [sys.executable, "-c", TRAINER, Path(tiny_runs.__file__).parents[1]]
         command += [tmp_path / "codes.npy", tmp_path / "run"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "another process is training there" in done.stderr

@@ -109,8 +109,8 @@ def test_the_trials_begin_with_gray(tmp_path, monkeypatch):
     assert model_cards.trials() == ""
     measured = {"psnr": 20.0, "auc_raw": 80.0, "auc_balanced": 70.0, "colourfulness": 0.5}
     measured |= {"pictures": 20, "pixels": 128}
-    keys = ("width", "lambda", "samples")
-    trained = [(None,) * 3, (0.25, 0.5, 10240), (0.375, 0.5, 10240)]
+    keys = ("changed", "samples")
+    trained = [(None, None), ("nothing", 10240), ("width 0.375", 10240)]
     save_choices(
         tmp_path / "trials.csv", [dict(zip(keys, row, strict=True)) | measured for row in trained]
     )
@@ -118,9 +118,9 @@ def test_the_trials_begin_with_gray(tmp_path, monkeypatch):
     assert "the same 10,240 pictures" in table and "first 20 validation pictures" in table
     rows = [line for line in table.splitlines() if line.startswith("|")][2:]
     assert rows == [
-        "| the gray picture |  | 20.00 | 80.0 | 70.0 | 0.50 |",
-        "| 0.25 | 0.5 | 20.00 | 80.0 | 70.0 | 0.50 |",
-        "| 0.375 | 0.5 | 20.00 | 80.0 | 70.0 | 0.50 |",
+        "| the gray picture | 20.00 | 80.0 | 70.0 | 0.50 |",
+        "| nothing | 20.00 | 80.0 | 70.0 | 0.50 |",
+        "| width 0.375 | 20.00 | 80.0 | 70.0 | 0.50 |",
     ]
 
 

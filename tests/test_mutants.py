@@ -2,10 +2,11 @@
 
 import copy
 
-import mutants
 import numpy as np
 import pytest
 import torch
+
+from tests import mutants
 
 CODE = '''\
 def scaled(x, factor=2.0):

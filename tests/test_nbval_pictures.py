@@ -99,13 +99,13 @@ def said(tmp_path_factory):
     write(notebook, folder / "lesson.ipynb")
     again = DRAWING.replace("AGAIN = False", "AGAIN = True")
     (folder / "drawing.py").write_text(again, encoding="utf-8")
-    command = [sys.executable, "-B", "-m", "pytest", "-p", "nbval_pictures", "--color=no", "-rA"]
-    command += ["--nbval", "--nbval-current-env", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-B", "-m", "pytest", "-p", "tests.nbval_pictures"]
+    command += ["--color=no", "-rA", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider"]
     command += ["--nbval-sanitize-with", TESTS / "nbval_sanitize.cfg", "lesson.ipynb"]
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
         capture_output=True,
         text=True,
         check=False,

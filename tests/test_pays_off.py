@@ -15,11 +15,11 @@ import jupytext
 import numpy as np
 import pytest
 import torch
-from lesson import defined_in
-from test_checks import checks_of, table_of
 
 import course_lib as cl
 from authoring import course
+from tests.lesson import defined_in
+from tests.test_checks import checks_of, table_of
 
 
 class Row(NamedTuple):

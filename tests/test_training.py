@@ -679,8 +679,8 @@ def test_the_commands_train_and_export_a_network(folder, tmp_path, capsys):
     compare += ["--change", "width", "0.1", "--output", str(tmp_path / "trials.csv")]
     assert main(compare) == 0
     gray, *rows = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
-    assert gray["width"] == "" and gray["colourfulness"] == "0.00"
-    assert [row["width"] for row in rows] == ["0.05", "0.1"]
+    assert gray["changed"] == "" and gray["colourfulness"] == "0.00"
+    assert [row["changed"] for row in rows] == ["nothing", "width 0.1"]
     assert all(row["samples"] == "12" for row in rows)
     export = ["export", "--run", str(run), "--output", str(weights), "--data", "crops"]
     export += ["--validation", str(array), "--soften", "0.3", "--before", "a first stage"]

@@ -70,7 +70,7 @@ def test_the_parts_are_those_of_the_hashes_and_of_the_subfolders_that_count(arra
     assert sum(counts["pacs-train"].values()) == parts.count("train")
 
 
-@pytest.mark.parametrize("network", ["eccv16", "siggraph17"])
+@pytest.mark.parametrize("network", ["eccv16", "eccv16-trial", "siggraph17"])
 def test_the_networks_learn_from_these_arrays(network):
     for stage in stages_of(read_config(CONFIGS / f"{network}.json")):
         assert stage["train"].keys() <= TRAINING_SETS.keys()

@@ -134,7 +134,7 @@ def _compare(options: argparse.Namespace) -> None:
             changes.append({name: json.loads(value)})
         except ValueError:
             raise ValueError(f"--change {name}: {value!r} is no value in JSON") from None
-    train, validation = load_array(options.train), load_array(options.validation)[:MEASURED]
+    train, validation = load_arrays(options.train), load_array(options.validation)[:MEASURED]
     rows = compare(config, changes, train, validation, options.count, options.run, options.output)
     print(f"{options.output}: {rows} rows")
 
@@ -240,7 +240,13 @@ def _parser() -> argparse.ArgumentParser:
     choose.add_argument("--output", type=Path, required=True, help="CSV")
 
     trials = command("compare", _compare, "train short runs that differ in one setting")
-    trials.add_argument("--train", type=Path, required=True, help="array made by prepare")
+    trials.add_argument(
+        "--train",
+        required=True,
+        action="append",
+        metavar="[NAME=]FILE",
+        help="array made by prepare; with its name, where a config is for several",
+    )
     trials.add_argument("--validation", type=Path, required=True, help="array to measure on")
     trials.add_argument("--run", type=Path, required=True, help="folder for the checkpoints")
     trials.add_argument("--config", type=Path, default=CONFIGS / "eccv16-trial.json", help="JSON")

@@ -7,7 +7,7 @@ pixels of the rarest colours count as much as all the gray ones.
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from course_lib.metrics import (
 )
 from course_lib.models import evaluating
 from course_lib.models.eccv16 import ECCV16
+from course_lib.training.batches import Labelled
 from course_lib.training.loop import write_rows
-from course_lib.training.runs import UNNAMED, load_run, train_run
+from course_lib.training.runs import load_run, train_run
 
 SIZES = (96, 112, 128, 160)
 SOFTENINGS = (0.0, 0.1, 0.2, 0.3)
@@ -165,7 +166,7 @@ def sweep_run(run_dir: str | os.PathLike, codes: np.ndarray, output: str | os.Pa
 def compare(
     config: dict[str, Any],
     changes: Sequence[dict[str, Any]],
-    train: np.ndarray,
+    train: Mapping[str, np.ndarray | Labelled],
     validation: np.ndarray,
     count: int,
     run_dir: Path,
@@ -179,8 +180,10 @@ def compare(
         Of a training by classification, without stages.
     changes : sequence of dict
         A run each: what is different in its config.
-    train, validation : numpy.ndarray
-        (N, 3, H, W) uint8; the runs are compared on the first `count` validation pictures.
+    train : mapping of str to numpy.ndarray or Labelled
+        As in `train_run`.
+    validation : numpy.ndarray
+        (N, 3, H, W) uint8; the runs are compared on its first `count` pictures.
     count : int
         See there.
     run_dir, output : path
@@ -202,15 +205,20 @@ def compare(
     for change in changes:
         trial = config | change
         folder = run_dir / "-".join(["trial", *(f"{k}-{v}" for k, v in change.items())])
-        recipe, history = train_run(trial, {UNNAMED: train}, validation, folder)
+        recipe, history = train_run(trial, train, validation, folder)
         if history.interrupted:
             raise KeyboardInterrupt
-        network, lam = recipe.average.network, recipe.settings.lam
-        size = recipe.settings.size or train.shape[-1]
+        network = recipe.average.network
         gray, row = sweep(
-            network, validation[:count], lam, (size,), (0.0,), (network.temperature,)
+            network,
+            validation[:count],
+            recipe.settings.lam,
+            (recipe.settings.size,),
+            (0.0,),
+            (network.temperature,),
         )
-        trained = {"width": network.width, "lambda": lam, "samples": history.rows[-1]["samples"]}
+        changed = ", ".join(f"{name} {value}" for name, value in change.items())
+        trained = {"changed": changed or "nothing", "samples": history.rows[-1]["samples"]}
         rows += [] if rows else [dict.fromkeys(trained) | gray]
         rows.append(trained | row)
         save_choices(output, rows)

@@ -1,6 +1,6 @@
 """How soon the hint painter answers: from a click to the new picture, in a browser.
 
-    python tests/benchmarks/hint_painter.py [--clicks 50]
+    python -m tests.benchmarks.hint_painter [--clicks 50]
 
 In a page with the networks as ONNX files, one thread; and in JupyterLab, with the kernel behind
 it. Each time a hint moves to a new place, which asks for a new answer as choosing a colour does.
@@ -10,7 +10,6 @@ when it is otherwise idle; so the load is printed too.
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,11 +17,8 @@ import nbformat
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import test_painter_browser as browser_tests
-
 from course_lib.hint_painter.page import build_page
+from tests import test_painter_browser as browser_tests
 
 PAINT = """
 import course_lib as cl

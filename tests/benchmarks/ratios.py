@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +39,8 @@ from course_lib.data.arrays import encode_lab, square
 from course_lib.device import bfloat16_pays
 from course_lib.hint_painter.colourer import Colourer
 from course_lib.inference import predict_ab
+from course_lib.training.classification import Classification, ClassificationSettings
+from course_lib.training.regression import Regression, RegressionSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = Path(__file__).parent / "README.md"
@@ -254,6 +256,37 @@ def preparing() -> list[Row]:
     return [Row(what, one / ours, None, one / floor, rate)]
 
 
+def training() -> list[Row]:
+    """A step of training in bfloat16, which is chosen where it pays, against one in float32."""
+    if not bfloat16_pays():
+        return []
+    rows, count, size = [], 32, 96
+    codes = np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+    recipes = {
+        "eccv16": (Classification, ClassificationSettings),
+        "siggraph17": (Regression, RegressionSettings),
+    }
+    for name, (recipe, settings) in recipes.items():
+        plain, half = (
+            recipe(
+                cl.load_network(name),
+                codes,
+                codes[:1],
+                settings(1000, batch_size=count, size=size, precision=precision),
+            )
+            for precision in ("float32", "bfloat16")
+        )
+        with FlopCounterMode(display=False) as counter:
+            plain.train_step(0)
+        seconds, ours = side_by_side(*(partial(one.train_step, 0) for one in (plain, half)))
+        floor = counter.get_total_flops() / operations_a_second(torch.bfloat16)
+        pictures = f"{count} x {size} x {size}"
+        what = f"training {name} at course width, {pictures}, bfloat16 against float32"
+        rate = f"{count / ours:.0f} pictures a second"
+        rows.append(Row(what, seconds / ours, 1.8, seconds / floor, rate))
+    return rows
+
+
 def hints() -> list[Row]:
     """A changed hint in the hint painter, against a call of colorize."""
     rgb, net = cl.photos("test", "scene")[0].load(), cl.siggraph17()
@@ -280,7 +313,7 @@ def importing() -> list[Row]:
     return [Row(what, torch_ / both, torch_ / (torch_ + 0.3), 1, f"{both - torch_:.2f} s more")]
 
 
-PARTS = (twelve_megapixels, networks, engines, folder, preparing, hints, importing)
+PARTS = (twelve_megapixels, networks, engines, folder, preparing, training, hints, importing)
 
 
 def table(rows: list[Row]) -> str:

@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from course_lib.console import silent_libraries
+from tests import tiny_runs
 from tests.fuzz.frame import check, numbers_of
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import tiny_runs
 
 NAME = "interrupts"
 WHAT = "Ctrl-C at a random moment of a training, by each of six recipes in turn, then to its end"

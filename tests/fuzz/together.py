@@ -23,10 +23,8 @@ from PIL import Image
 
 from course_lib.data import public
 from course_lib.data.prepare import build_array
+from tests import tiny_runs
 from tests.fuzz.frame import check, numbers_of
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import tiny_runs
 
 NAME, WHAT = "together", "two processes that prepare one array, train one run, unpack one set"
 COUNT, FEW = 60, 3
