@@ -53,6 +53,7 @@ def joined_processes() -> Iterator[None]:
         for module in tuple(_distributed):
             module.leave()
         dist.destroy_process_group()
+        _exchanged.clear()
 
 
 def _joined() -> bool:
@@ -112,15 +113,16 @@ def total_over_processes(numbers: Sequence[float]) -> list[float]:
     """Each number's sum over all processes. Waits until all of them have come here."""
     totals = torch.tensor(numbers, dtype=torch.float64)
     if _joined():
+        _exchanged.append(totals)
         dist.all_reduce(totals)
     return totals.tolist()
 
 
 def check_same_everywhere(number: int, what: str) -> None:
     """Raise ValueError in every process unless all of them have the same number."""
-    found = [number] * process_count()
-    if _joined():
-        dist.all_gather_object(found, number)
+    of_each = [0] * process_count()
+    of_each[rank()] = number
+    found = [int(total) for total in total_over_processes(of_each)]
     if len(set(found)) > 1:
         raise ValueError(
             f"{what} differs between processes: {found}; on several machines the run's folder "
@@ -170,3 +172,10 @@ class Distributed:
 
 
 _distributed: "weakref.WeakSet[Distributed]" = weakref.WeakSet()
+
+#: What has been exchanged, a few numbers each time, until the process group has ended. Gloo's own
+#: thread lets go of a tensor a little after the exchange. If nothing in Python holds it any more,
+#: that takes the interpreter's lock, which the end of the process group has while it waits for
+#: that thread: both would wait for ever. (All exchanges but those of DistributedDataParallel,
+#: whose tensors outlive the group, therefore go through `total_over_processes`.)
+_exchanged: list[torch.Tensor] = []

@@ -113,6 +113,8 @@ def test_a_run_goes_on_as_if_nothing_had_happened(
     assert tiny_runs.outcome(tmp_path) == whole(name)
 
 
+# Python swallows, with a warning, what comes into the callback of a weak reference
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interrupts_at_random_moments(tiny_codes, tmp_path, whole):
     rng = np.random.default_rng()
     for _ in range(3):
