@@ -42,11 +42,13 @@ def main() -> None:
     """Measure, and print or write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = sorted(path.stem for path in LESSONS.glob("0*.ipynb"))
-    parser.add_argument("names", nargs="*", choices=[*names, []], default=names, metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all of them if none is named")
     parser.add_argument("--write", action="store_true", help="write README.md")
     options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no lesson: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     where, rows = machine(), [["lesson", "CPU seconds", "seconds"]]
-    for name in options.names:
+    for name in options.names or names:
         cpu, wall = cost(LESSONS / f"{name}.ipynb")
         rows.append([name, f"{cpu:.0f}", f"{wall:.0f}"])
         print(*rows[-1], file=sys.stderr, flush=True)
